@@ -1,0 +1,71 @@
+# Every task of this project; `make` alone lists them. Nothing is needed but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format lock explorer schema bench clean
+
+help: ## List the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The planner needs Python 3.11 or later; this is %d.%d. Say which to use: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@echo "Making the environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing what the server needs ..."
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "Installing what tests and checks need ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(RUNTIME) explorer ## Make the environment and fetch the explorer's files
+
+explorer: $(RUNTIME) ## Fetch GraphiQL's files, so that the explorer works without internet
+	@$(BIN)/python -m web.graphiql.install || true
+
+.env: | $(RUNTIME)
+	@$(BIN)/python -m cli.dotenv
+
+run: install .env ## Install, migrate and serve on 127.0.0.1:8000 (PORT, HOST and DATABASE_URL change that)
+	@$(BIN)/planner migrate && exec $(BIN)/planner serve
+
+test: $(DEV) explorer ## Run every test, on SQLite and on PostgreSQL
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup $(ARGS)
+
+check: $(DEV) ## Format, lint, types, imports, migrations, published schema
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m cli.migrations_check
+	@$(BIN)/planner schema --check
+
+format: $(DEV) ## Format the code and mend what the linter can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+schema: $(RUNTIME) ## Write schema.graphql anew from the code
+	@$(BIN)/planner schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+bench: $(DEV) ## Measure the list of 20 against its limit and its rival
+	@$(BIN)/python -m bench
+
+lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
+	@$(PIP) install uv==0.13.9
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+		pyproject.toml --group build -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+		pyproject.toml --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
+
+clean: ## Remove the environment and caches; never data
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,98 @@
+"""Accounts: signing up and signing in."""
+
+from datetime import datetime
+
+from email_validator import EmailNotValidError, validate_email
+from tortoise.exceptions import IntegrityError
+from tortoise.transactions import in_transaction
+
+import models
+from auth.passwords import Passwords, weakness
+from auth.session import Sessions, Tokens, Viewer
+from errors import EmailTaken, InvalidCredentials, UsernameTaken, ValidationFailed
+from models.text import Unfit, fit, fold, refuse_unstorable
+from settings import Settings
+
+USERNAME_LONGEST = 50
+
+
+class Accounts:
+    """Usable from a script: `await Accounts(settings).sign_up(...)` needs an open database and nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.passwords = Passwords(settings)
+        self.sessions = Sessions(settings)
+        self._password_shortest = settings.password_min_length
+
+    async def sign_up(self, email: str, password: str, username: str, *, now: datetime) -> tuple[Viewer, Tokens]:
+        """Raises ValidationFailed, EmailTaken, UsernameTaken, Unavailable."""
+        email, username = self._checked(email, password, username)
+        await _refuse_taken(email, username)  # before the costly hash
+        password_hash = await self.passwords.hash(password)
+        try:
+            async with in_transaction():
+                user = await models.User.create(
+                    email=email,
+                    email_key=fold(email),
+                    username=username,
+                    username_key=fold(username),
+                    password_hash=password_hash,
+                    created_at=now,
+                )
+                tokens = await self.sessions.start(user.id, now)
+        except IntegrityError:
+            await _refuse_taken(email, username)  # somebody else took it while the password was hashed
+            raise
+        return Viewer(str(user.id), user.email, user.username, user.created_at), tokens
+
+    async def sign_in(self, email: str, password: str, *, now: datetime) -> tuple[Viewer, Tokens]:
+        """Raises InvalidCredentials, Unavailable."""
+        user = await _user_by_email(email)
+        matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
+        if user is None or not matches:
+            raise InvalidCredentials
+        async with in_transaction():
+            if new_hash:
+                # Only over the hash that was verified: a password changed meanwhile stays changed.
+                old = models.User.filter(id=user.id, password_hash=user.password_hash)
+                await old.update(password_hash=new_hash)
+            try:
+                tokens = await self.sessions.start(user.id, now)
+            except IntegrityError:
+                raise InvalidCredentials from None  # the account was deleted meanwhile
+        return Viewer(str(user.id), user.email, user.username, user.created_at), tokens
+
+    def _checked(self, email: str, password: str, username: str) -> tuple[str, str]:
+        wrong: dict[str, str] = {}
+        try:
+            # test_environment lets .test addresses in; whether mail arrives is not asked, only whether it could.
+            refuse_unstorable(email)
+            email = validate_email(email.strip(), check_deliverability=False, test_environment=True).normalized
+        except (Unfit, EmailNotValidError) as reason:
+            wrong["email"] = f"is not an e-mail address: {str(reason).rstrip('.')}."
+        try:
+            username = fit(username, shortest=1, longest=USERNAME_LONGEST)
+            if any(not character.isprintable() for character in username) or len(fold(username)) > 200:
+                raise Unfit("must be of visible characters and plain blanks.")
+        except Unfit as reason:
+            wrong["username"] = str(reason)
+        if problem := weakness(password, shortest=self._password_shortest, own_names=(email, username)):
+            wrong["password"] = problem
+        if wrong:
+            raise ValidationFailed(wrong)
+        return email, username
+
+
+async def _user_by_email(email: str) -> models.User | None:
+    try:
+        refuse_unstorable(email)
+    except Unfit:
+        return None  # nobody can have it, and PostgreSQL does not take a NUL even in a question
+    return await models.User.get_or_none(email_key=fold(email.strip()))
+
+
+async def _refuse_taken(email: str, username: str) -> None:
+    if await models.User.exists(email_key=fold(email)):
+        raise EmailTaken
+    if await models.User.exists(username_key=fold(username)):
+        raise UsernameTaken

@@ -1,0 +1,123 @@
+"""Passwords: which are too weak, and how they are hashed and verified, off the event loop.
+
+passlib is kept behind this file. bcrypt_sha256 is written, since bcrypt alone looks at no more than 72 bytes and at
+nothing behind a NUL; plain bcrypt is still verified, and upgraded at the next sign-in.
+"""
+
+import asyncio
+import os
+import threading
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from math import ceil
+from typing import Any, TypeVar
+
+from passlib.context import CryptContext
+
+from errors import Unavailable
+from models.text import fold
+from settings import Settings
+
+LONGEST = 256
+_SECONDS_A_HASH = 0.25  # at cost 12; only an estimate for retryAfter
+
+T = TypeVar("T")
+
+
+def weakness(password: str, *, shortest: int, own_names: tuple[str, ...]) -> str | None:
+    """What is wrong with a new password, or None. `own_names` are the account's e-mail and username.
+
+    After NIST SP 800-63B-4 §3.1.1.2: its length and a blocklist, no rules of composition.
+    """
+    if _unencodable(password):
+        return "holds half of a surrogate pair, which is no character. Type it again."
+    normal = unicodedata.normalize("NFKC", password)
+    if len(normal) < shortest:
+        return f"must have at least {shortest} characters."
+    if len(password) > LONGEST or len(normal) > LONGEST:
+        return f"must have at most {LONGEST} characters."
+    if fold(password) in {fold(name) for name in own_names}:
+        return "must not be the e-mail or the username."
+    if fold(password) in common_passwords():
+        return "is on the lists of common passwords that attackers try first. Choose another."
+    return None
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """The 30,000 commonest of public leaks, as the package zxcvbn ships them."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 1 MB of text: read at the first use
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+class Passwords:
+    """Hashes in a pool of one thread a core. When more than `queue` wait, the next is refused at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._context = CryptContext(
+            ["bcrypt_sha256", "bcrypt"],
+            deprecated="auto",
+            bcrypt_sha256__rounds=settings.bcrypt_cost,
+            bcrypt__rounds=settings.bcrypt_cost,
+        )
+        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._queue = settings.bcrypt_queue
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_yield_to_the_loop)
+        self._pending = 0
+        self._counting = threading.Lock()
+
+    async def warm(self) -> None:
+        """Makes the hash that unknown accounts are verified against: the first call would take twice as long."""
+        await self._off_the_loop(self._context.dummy_verify)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def hash(self, password: str) -> str:
+        """Raises Unavailable when too many wait."""
+        normal = unicodedata.normalize("NFKC", password)
+        return await self._off_the_loop(lambda: str(self._context.hash(normal)))
+
+    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        """Whether they match, and a new hash where the kept one is of an older kind. Without a hash (nobody has this
+        e-mail) it takes as long, and answers no. Raises Unavailable when too many wait."""
+        return await self._off_the_loop(lambda: self._verify(password, hashed))
+
+    def _verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        if hashed is None or len(password) > LONGEST or _unencodable(password):
+            # Hash all the same: the time taken must not tell who has an account.
+            self._context.dummy_verify()
+            return False, None
+        try:
+            matches, new = self._context.verify_and_update(unicodedata.normalize("NFKC", password), hashed)
+        except ValueError:
+            return False, None  # a NUL, where the kept hash is plain bcrypt
+        return bool(matches), new
+
+    async def _off_the_loop(self, work: Callable[[], T]) -> T:
+        with self._counting:
+            if self._pending >= self._threads + self._queue:
+                wait = ceil(self._pending * _SECONDS_A_HASH / self._threads)
+                raise Unavailable("Too many people are signing in.", retry_after=wait)
+            self._pending += 1
+        future = self._pool.submit(work)
+        future.add_done_callback(self._done)
+        return await asyncio.wrap_future(future)
+
+    def _done(self, _: Future[Any]) -> None:
+        with self._counting:
+            self._pending -= 1
+
+
+def _unencodable(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _yield_to_the_loop() -> None:
+    # bcrypt keeps every core busy for as long as people sign in: at a lower priority than the event loop's thread, so
+    # that reads go on. Linux alone gives threads priorities of their own.
+    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,0 +1,113 @@
+"""The database: where it is, opened, asked, closed."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from tortoise import Tortoise
+
+from errors import Unavailable
+from models.reads import query
+from settings import ROOT, SettingError, Settings
+
+
+class DatabaseUnreachable(Exception):
+    """Said in one line, without the password."""
+
+
+def database_config(settings: Settings) -> dict[str, Any]:
+    """Tortoise's configuration. Raises SettingError where DATABASE_URL cannot be understood."""
+    return _config(_connection(settings))
+
+
+def _connection(settings: Settings) -> dict[str, Any]:
+    if settings.database_url.startswith("sqlite://"):
+        return {"engine": "models.engines.sqlite", "credentials": {"file_path": str(sqlite_file(settings))}}
+    try:
+        parts = urlsplit(settings.database_url)
+        options = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+        port = parts.port or 5432
+    except ValueError as error:
+        raise SettingError(f"DATABASE_URL cannot be read: {error}. .env.example shows its form.") from None
+    ssl = options.pop("sslmode", "prefer")
+    if ssl not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
+        raise SettingError("DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
+    if options:
+        raise SettingError(f"DATABASE_URL: {', '.join(options)} is not an option here; sslmode is the only one.")
+    database = unquote(parts.path.removeprefix("/"))
+    if not (parts.hostname and database):
+        raise SettingError("DATABASE_URL: name the host and the database: postgresql://user:password@host/database.")
+    return {
+        "engine": "models.engines.asyncpg",
+        "credentials": {
+            "host": parts.hostname,
+            "port": port,
+            "user": unquote(parts.username or "postgres"),
+            "password": unquote(parts.password) if parts.password else None,
+            "database": database,
+            "ssl": ssl,
+            "minsize": 1,
+            "maxsize": settings.database_pool_size,
+            "wait_seconds": settings.database_wait_seconds,
+            "timeout": settings.database_wait_seconds,
+        },
+    }
+
+
+def sqlite_file(settings: Settings) -> Path:
+    """sqlite://var/x is below the project, sqlite:///srv/x is where it says."""
+    name = settings.database_url.removeprefix("sqlite://").split("?")[0]
+    if name == ":memory:":
+        raise SettingError("DATABASE_URL: an SQLite database is a file here; nothing would outlive the connection.")
+    return ROOT / name
+
+
+def _config(connection: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "connections": {"default": connection},
+        "apps": {
+            "models": {
+                "models": ["models.user", "models.session", "models.event", "models.tags"],
+                "default_connection": "default",
+                "migrations": "models.migrations",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+# What Tortoise's own command reads (makemigrations): it looks at the models, at no database.
+TORTOISE_ORM = _config({"engine": "models.engines.sqlite", "credentials": {"file_path": ":memory:"}})
+
+
+async def open_database(settings: Settings) -> None:
+    """Connects, and asks once. Raises DatabaseUnreachable."""
+    config = database_config(settings)
+    if config["connections"]["default"]["engine"].endswith("sqlite"):
+        sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    await Tortoise.init(config=config, _enable_global_fallback=True)
+    try:
+        await ask_database()
+    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+        await close_database()
+        raise unreachable(settings, error) from error
+
+
+async def ask_database() -> None:
+    """Returns where the database answers; raises what it raises where it does not."""
+    await query("SELECT 1 AS one", [])
+
+
+async def close_database() -> None:
+    await Tortoise.close_connections()
+
+
+def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
+    parts = urlsplit(settings.database_url)
+    where = f"{parts.hostname}:{parts.port or 5432}{parts.path}" if parts.hostname else str(sqlite_file(settings))
+    cause = error.__cause__ or error
+    said = " ".join(str(cause).split()) or type(cause).__name__
+    return DatabaseUnreachable(f"The database {where} cannot be used: {said}. DATABASE_URL says where it is.")

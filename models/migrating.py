@@ -1,0 +1,123 @@
+"""Brings the tables to this version's form: the files of models/migrations, each once, by one process at a time."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from tortoise import Model, Tortoise
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
+
+from errors import Unavailable
+from models.database import close_database, database_config, sqlite_file, unreachable
+from settings import Settings
+
+_LOCK = 7_023_412_986_117  # any number that nothing else in the database locks
+
+
+async def migrate(settings: Settings, progress: Callable[[str], None]) -> None:
+    """Applies what is pending, once, also when several processes ask at the same time.
+
+    `progress` hears of each migration applied. Raises DatabaseUnreachable.
+    """
+
+    def tell(event: str, _app: str, name: str) -> None:
+        if event == "apply_done":
+            progress(name)
+
+    try:
+        async with _alone(settings):
+            await (await _executor(settings)).migrate(progress=tell)
+    except (Unavailable, OSError, sqlite3.OperationalError, asyncpg.PostgresError) as error:
+        raise unreachable(settings, error) from error
+    finally:
+        await close_database()
+
+
+async def pending_migrations(settings: Settings) -> list[str]:
+    """The names of those that `migrate` would apply. Raises DatabaseUnreachable."""
+    try:
+        return [step.migration.name for step in await (await _executor(settings)).plan()]
+    except (Unavailable, OSError, sqlite3.OperationalError, asyncpg.PostgresError) as error:
+        raise unreachable(settings, error) from error
+    finally:
+        await close_database()
+
+
+async def _executor(settings: Settings) -> "_Migrations":
+    config = database_config(settings)
+    connection = config["connections"]["default"]
+    if connection["engine"].endswith("sqlite"):
+        sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
+        # With foreign keys on, the DROP TABLE by which SQLite changes a table would delete the rows that point to it.
+        connection["credentials"]["foreign_keys"] = "OFF"
+    await Tortoise.init(config=config)
+    return _Migrations(Tortoise.get_connection("default"), config["apps"])
+
+
+class _Migrations(MigrationExecutor):
+    def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
+        editor = super()._schema_editor(atomic, collect_sql)
+        if isinstance(editor, SqliteSchemaEditor):
+            return IndexKeepingEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+        return editor
+
+
+class IndexKeepingEditor(SqliteSchemaEditor):
+    """Tortoise changes a table of SQLite by copying it, and the copy has no indexes: here they are made again."""
+
+    async def _remake_table(self, model: type[Model], *args: Any, **changes: Any) -> None:
+        kept = await self._indexes(model._meta.db_table, without=changes.get("delete_field"))
+        await super()._remake_table(model, *args, **changes)
+        for index in kept:
+            await self._run_sql(index)
+
+    async def _indexes(self, table: str, without: Any) -> list[str]:
+        named = await self.client.execute_query_dict(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL AND tbl_name = ?", [table]
+        )
+        gone = without and (without.source_field or without.model_field_name)
+        kept = []
+        for index in named:
+            columns = await self.client.execute_query_dict("SELECT name FROM pragma_index_info(?)", [index["name"]])
+            if gone not in {column["name"] for column in columns}:
+                kept.append(index["sql"])
+        return kept
+
+
+def _alone(settings: Settings) -> AbstractAsyncContextManager[None]:
+    connection = database_config(settings)["connections"]["default"]
+    if connection["engine"].endswith("sqlite"):
+        return _alone_on_sqlite(sqlite_file(settings))
+    return _alone_on_postgresql(connection["credentials"])
+
+
+@asynccontextmanager
+async def _alone_on_postgresql(credentials: dict[str, Any]) -> AsyncIterator[None]:
+    # On a connection of its own: Tortoise's come from a pool, and the lock belongs to one.
+    keys = ("host", "port", "user", "password", "database", "ssl", "timeout")
+    connection = await asyncpg.connect(**{key: credentials[key] for key in keys})
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        yield
+    finally:
+        await connection.close()  # which unlocks
+
+
+@asynccontextmanager
+async def _alone_on_sqlite(file: Path) -> AsyncIterator[None]:
+    # A database beside it serves as the lock, since the migrations take and leave the real one's many times over.
+    # The system frees it when the process dies.
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = await asyncio.to_thread(
+        sqlite3.connect, f"{file}.migrating", timeout=60, isolation_level=None, check_same_thread=False
+    )
+    try:
+        await asyncio.to_thread(lock.execute, "BEGIN EXCLUSIVE")
+        yield
+    finally:
+        lock.close()

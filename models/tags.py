@@ -1,0 +1,90 @@
+"""An event's tags: which may be given, and how they are kept.
+
+They stand in a column of the event's row, so that a list of events is read from one table, and once more,
+casefolded, in `event_tags`, by which events are found and counted. See docs/decisions/0003-tags.md.
+"""
+
+import json
+import sqlite3
+from typing import Any
+
+from tortoise import Model, fields
+
+from errors import ValidationFailed
+from models.pages import LARGEST
+from models.reads import Row, dialect, query
+from models.text import Unfit, fit, fold, refuse_unstorable
+
+MOST = 20
+LAST_CHARACTER = "\U0010ffff"
+LONGEST = 50
+
+# aiosqlite hands a TagList's value on as it is: SQLite keeps it as JSON text.
+sqlite3.register_adapter(list, lambda tags: json.dumps(tags, ensure_ascii=False))
+
+
+class TagList(fields.Field[list[str]], list):  # type: ignore[type-arg,misc]  # Field wants the Python type as a second base
+    """text[] on PostgreSQL, JSON text on SQLite."""
+
+    SQL_TYPE = "TEXT"
+
+    class _db_postgres:
+        SQL_TYPE = "TEXT[]"
+
+    def to_db_value(self, value: Any, instance: Any) -> Any:
+        return value
+
+    def to_python_value(self, value: Any) -> list[str] | None:
+        read: list[str] | None = json.loads(value) if isinstance(value, str) else value
+        return read
+
+
+class EventTag(Model):
+    id = fields.BigIntField(primary_key=True)
+    key = fields.CharField(
+        max_length=200
+    )  # casefolding makes at most three characters of one, NFKC up to 18: see fit_tags
+    event: fields.ForeignKeyRelation[Any] = fields.ForeignKeyField("models.Event", related_name=False, db_index=True)
+
+    class Meta:
+        table = "event_tags"
+        unique_together = (("key", "event"),)
+
+
+def fit_tags(tags: list[str]) -> list[str]:
+    """Trimmed, without the repeats that differ only in case, in the order given. Raises Unfit."""
+    kept: dict[str, str] = {}
+    for tag in tags:
+        try:
+            shown = fit(tag, shortest=1, longest=LONGEST)
+        except Unfit as reason:
+            raise Unfit(f"{json.dumps(tag[:LONGEST])} {reason}") from None
+        key = fold(shown)
+        if len(key) > EventTag._meta.fields_map["key"].max_length:  # type: ignore[attr-defined]
+            raise Unfit(f"{json.dumps(shown)} is too long once its ligatures are spelled out.")
+        kept.setdefault(key, shown)
+    if len(kept) > MOST:
+        raise Unfit(f"there are {len(kept)}; at most {MOST} are allowed.")
+    return list(kept.values())
+
+
+async def tag_counts(starts_with: str | None, first: int) -> list[Row]:
+    """The tags of published events with the number of events, most used first: rows of `tag` and `count`.
+
+    A tag is shown casefolded, since its events may spell it differently. Raises ValidationFailed.
+    """
+    if not 1 <= first <= LARGEST:
+        raise ValidationFailed({"first": f"must be from 1 to {LARGEST}."})
+    try:
+        refuse_unstorable(starts_with or "")
+    except Unfit as reason:
+        raise ValidationFailed({"startsWith": str(reason)}) from None
+    key = 'key COLLATE "C"' if dialect() == "postgres" else "key"  # by character on both: see migration 0001
+    where = ""
+    values: list[Any] = []
+    if prefix := fold(starts_with or "").lstrip():
+        # A range, not LIKE: it is answered from the index on both, and no character of the client's is a wildcard.
+        where = f" WHERE {key} >= ? AND {key} < ?"
+        values = [prefix, prefix + LAST_CHARACTER]
+    sql = f"SELECT {key} AS tag, count(*) AS count FROM event_tags{where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"  # noqa: S608 - `key` and `where` are written above
+    return await query(sql, [*values, first])

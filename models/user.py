@@ -1,0 +1,35 @@
+"""The row of an account. Who may become one, and with which password, is for `auth` to say."""
+
+from collections.abc import Sequence
+
+from tortoise import Model, fields
+from uuid6 import uuid7
+
+from models.reads import Condition, Row, select
+from models.text import Unfit, fold, refuse_unstorable
+
+
+class User(Model):
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    email = fields.CharField(max_length=254)
+    email_key = fields.CharField(max_length=800, unique=True)  # folded: what two spellings of one e-mail share
+    username = fields.CharField(max_length=50)
+    username_key = fields.CharField(max_length=200, unique=True)
+    password_hash = fields.CharField(max_length=255)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "users"
+
+    @classmethod
+    async def read(cls, username: str, paths: Sequence[str]) -> Row | None:
+        """The user's fields, by a username in any case; None where nobody has it."""
+        try:
+            refuse_unstorable(username)
+        except Unfit:
+            return None
+        rows = await select(cls, paths, Condition("t.username_key = ?", (fold(username.strip()),)))
+        return rows[0] if rows else None
+
+    def __repr__(self) -> str:
+        return f"<User {self.id}>"  # a repr ends in logs: no e-mail, no hash

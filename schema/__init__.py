@@ -1,0 +1,69 @@
+"""What clients see: Query and Mutation, composed from the files beside this one."""
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionContext
+
+from errors import ErrorCode
+from schema.account import AccountMutation, AccountQuery
+from schema.event import EventMutation, EventQuery
+from schema.limits import Limits
+from schema.scalars import SCALARS
+
+_CODES = {
+    ErrorCode.UNAUTHENTICATED: "No token, where one is needed.",
+    ErrorCode.TOKEN_INVALID: "A token that is malformed, forged, or not meant for this service.",
+    ErrorCode.TOKEN_REVOKED: "Its session was signed out, or its account is gone.",
+    ErrorCode.VALIDATION: "extensions.fields maps each field of the input to what is wrong with it.",
+    ErrorCode.INVALID_CREDENTIALS: "Wrong e-mail or password; never says which.",
+    ErrorCode.CONFLICT: "The event has changed since the version that was sent.",
+    ErrorCode.RATE_LIMITED: "extensions.retryAfter is the wait in seconds.",
+    ErrorCode.QUERY_TOO_COMPLEX: "Deeper, wider or dearer than the server allows; extensions say the cost and the"
+    " limit.",
+    ErrorCode.GRAPHQL_INVALID: "The document does not parse or does not fit the schema.",
+    ErrorCode.BAD_REQUEST: "The HTTP request is not a GraphQL request.",
+    ErrorCode.UNAVAILABLE: "The database or a full queue cannot answer now; extensions.retryAfter is the wait in"
+    " seconds. Nothing was done.",
+    ErrorCode.INTERNAL: "A fault of the server's; extensions.requestId finds it in the log, and nothing else is told.",
+}
+
+
+@strawberry.type
+class Query(AccountQuery, EventQuery):
+    pass
+
+
+@strawberry.type
+class Mutation(AccountMutation, EventMutation):
+    pass
+
+
+class Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Nothing: errors are logged where they are shaped, with the request's id (web/graphql_errors.py)."""
+
+
+def build_schema() -> Schema:
+    codes = strawberry.enum(
+        ErrorCode,
+        description="Every value that extensions.code can take. No field returns it: it is published for clients and"
+        " their code generators.",
+    )
+    built = Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[codes],
+        extensions=[Limits, ParserCache, ValidationCache],
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    published: Any = built._schema.type_map["ErrorCode"]
+    for code, description in _CODES.items():
+        published.values[code.value].description = description
+    return built
+
+
+schema = build_schema()

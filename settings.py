@@ -1,0 +1,98 @@
+"""Every setting with its default and unit. The only reader of the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+
+NEW_SECRET = "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105 - a remedy
+
+
+class SettingError(Exception):
+    """A value that cannot be used. The text names each key, its value and the remedy, a line a key."""
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then from `.env` beside this file; an empty value counts as not set."""
+
+    model_config = SettingsConfigDict(
+        env_file=ROOT / ".env", env_file_encoding="utf-8", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    secret_key: str = Field(description="Signs the access tokens; at least 32 bytes. Whoever has it can be anybody.")
+    database_url: str = Field(
+        "sqlite://var/planner.sqlite3",
+        description="sqlite://<file> or postgresql://<user>:<password>@<host>:<port>/<database>?sslmode=<mode>.",
+    )
+    database_pool_size: int = Field(10, ge=1, le=500, description="PostgreSQL connections a process, at most.")
+    database_wait_seconds: float = Field(
+        5, gt=0, le=60, description="Wait for a free connection; then the answer is UNAVAILABLE."
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Web origins that may call this server from a browser (CORS), with commas between; or *."
+    )
+    access_token_minutes: int = Field(15, ge=1, le=24 * 60, description="An access token's life.")
+    refresh_token_days: int = Field(14, ge=1, le=90, description="A refresh token's life.")
+    token_issuer: str = Field("planner", min_length=1, description="The access token's iss.")
+    token_audience: str = Field("planner", min_length=1, description="The access token's aud.")
+    password_min_length: int = Field(8, ge=8, le=64, description="Characters a new password has at least.")
+    bcrypt_cost: int = Field(
+        12, ge=10, le=16, description="Each step doubles a password's hashing time. Verified hashes keep theirs."
+    )
+    bcrypt_queue: int = Field(
+        32, ge=1, le=10_000, description="Passwords that may wait to be hashed; more are answered UNAVAILABLE."
+    )
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, le=64 * 1024 * 1024, description="A larger request is refused: 413."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log tells.")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long_enough(cls, value: str) -> str:
+        if len(value.encode()) < 32:
+            raise ValueError(f"must be at least 32 bytes. {NEW_SECRET}")
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(o.strip() for o in value.split(",") if o.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
+                raise ValueError(f"{origin} is not an origin; write it like https://example.org, without a path")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite://", "postgresql://", "postgres://")) or value.endswith("://"):
+            raise ValueError("must begin with sqlite:// or postgresql://, and go on")
+        return value
+
+
+def read_settings(**overrides: object) -> Settings:
+    """The settings, or SettingError with every bad key at once."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise SettingError("\n".join(_line(one) for one in error.errors())) from None
+
+
+def _line(problem: object) -> str:
+    assert isinstance(problem, dict)  # noqa: S101 - narrows pydantic's TypedDict for the lines below
+    key = ".".join(str(part) for part in problem["loc"]).upper()
+    if problem["type"] == "missing":
+        return f"{key} is not set. Put it into .env or the environment. {NEW_SECRET}"
+    reason = problem["msg"].removeprefix("Value error, ")
+    shown = "(not shown)" if key in {"SECRET_KEY", "DATABASE_URL"} else repr(problem["input"])
+    return f"{key}={shown}: {reason}. .env.example tells what it may be."

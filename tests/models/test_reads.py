@@ -1,0 +1,71 @@
+"""A list is one statement, whatever its size and depth, and reads the selected columns alone."""
+
+from collections.abc import Callable
+
+import pytest
+from tortoise import Tortoise
+
+from tests.people import Person
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """The statements sent since the last time it was asked."""
+    sent: list[str] = []
+
+    def listen() -> list[str]:
+        connection = Tortoise.get_connection("default")
+        if not hasattr(connection, "_test_listens"):
+            real = connection.execute_query
+
+            async def execute_query(sql: str, values: list[object] | None = None) -> object:
+                sent.append(sql)
+                return await real(sql, values)
+
+            monkeypatch.setattr(connection, "execute_query", execute_query)
+            monkeypatch.setattr(connection, "_test_listens", True, raising=False)
+        taken, sent[:] = list(sent), []
+        return taken
+
+    return listen
+
+
+async def test_a_list_is_one_statement_and_its_count_another(
+    ana: Person, ben: Person, statements: Callable[[], list[str]]
+) -> None:
+    for number in range(6):
+        await (ana if number % 2 else ben).creates_event(title=str(number), tags=["a", "b"])
+
+    for first in (1, 5, 100):
+        statements()
+        await ana.asks("query ($n: Int) { events(first: $n) { nodes { title tags creator { username } } } }", n=first)
+        sent = statements()
+        assert len(sent) == 1
+        assert "description" not in sent[0]
+        assert "password" not in sent[0]
+
+    await ana.asks("{ events { totalCount } }")
+    assert len(statements()) == 1
+    await ana.asks("{ events { totalCount edges { node { id } } } }")
+    assert len(statements()) == 2
+
+
+async def test_lists_below_a_list_are_one_statement_more(
+    ana: Person, ben: Person, statements: Callable[[], list[str]]
+) -> None:
+    for number in range(6):
+        await (ana if number % 2 else ben).creates_event(title=str(number))
+    statements()
+
+    answer = await ana.asks(
+        """query ($no: Boolean = false) {
+          events(first: 10) { nodes { title creator { ...Theirs } } }
+        }
+        fragment Theirs on User { username events(first: 2) { totalCount nodes { title image @include(if: $no) } } }"""
+    )
+
+    assert len(statements()) == 3  # the list; below it the pages of all its creators, and their counts
+    for event in answer.data["events"]["nodes"]:
+        titles = [below["title"] for below in event["creator"]["events"]["nodes"]]
+        assert titles == (["5", "3"] if event["creator"]["username"] == "ana" else ["4", "2"])
+        assert event["creator"]["events"]["totalCount"] == 3

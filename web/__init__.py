@@ -1,0 +1,1 @@
+"""HTTP: GraphQL's endpoint, its explorer, and health."""

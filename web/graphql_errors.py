@@ -1,0 +1,41 @@
+"""The one place where an error becomes an entry of `errors`: refusals are told, faults are logged."""
+
+import logging
+import re
+from typing import Any
+
+from graphql import GraphQLError
+
+from errors import ErrorCode, QueryTooComplex, Refusal
+
+log = logging.getLogger("planner.graphql")
+
+
+def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """The error as the client sees it, with `extensions.code`."""
+    entry: dict[str, Any] = dict(error.formatted)
+    cause = _cause(error)
+    if too_many := re.fullmatch(
+        r"Syntax Error: Document contains more than (\d+) tokens\. Parsing aborted\.", error.message
+    ):
+        limit = int(too_many[1])
+        cause = QueryTooComplex("tokens", limit + 1, limit)
+    if isinstance(cause, Refusal):
+        entry |= {"message": str(cause), "extensions": cause.extensions}
+    elif cause is None:
+        entry["extensions"] = {"code": ErrorCode.GRAPHQL_INVALID.value}
+    else:
+        log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
+        entry |= {
+            "message": f"The server could not answer. Ask its operator about request {request_id}.",
+            "extensions": {"code": ErrorCode.INTERNAL.value, "requestId": request_id},
+        }
+    return entry
+
+
+def _cause(error: GraphQLError) -> BaseException | None:
+    """What was raised, behind the GraphQLErrors in which graphql-core wraps it; None for a fault of the document."""
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return cause

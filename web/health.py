@@ -1,0 +1,28 @@
+"""Whether the process lives, and whether it can answer."""
+
+import logging
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+import models
+
+log = logging.getLogger("planner.health")
+router = APIRouter(prefix="/health")
+
+
+@router.get("/live")
+async def live() -> JSONResponse:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/ready")
+async def ready() -> JSONResponse:
+    """The database answers too; 503 where it does not. Why is for the log: anybody can ask this."""
+    try:
+        await models.ask_database()
+    except Exception:
+        log.warning("not ready: the database does not answer", exc_info=True)
+        return JSONResponse({"status": "unavailable"}, status_code=503, headers={"retry-after": "1"})
+    return JSONResponse({"status": "ok"})
