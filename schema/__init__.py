@@ -4,14 +4,14 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext
 
 from errors import ErrorCode
+from executor import Documents, KnownDocuments, Limits
+from models import pages
 from schema.account import AccountMutation, AccountQuery
 from schema.event import EventMutation, EventQuery
-from schema.limits import Limits
 from schema.scalars import SCALARS
 
 _CODES = {
@@ -30,6 +30,10 @@ _CODES = {
     " seconds. Nothing was done.",
     ErrorCode.INTERNAL: "A fault of the server's; extensions.requestId finds it in the log, and nothing else is told.",
 }
+
+
+# GraphiQL's introspection has 15 levels; a list of 100 with all fields costs 2,000.
+LIMITS = Limits(tokens=2_000, depth=20, cost=20_000, page=pages.LARGEST, once=frozenset({"signup", "signin"}))
 
 
 @strawberry.type
@@ -53,11 +57,12 @@ def build_schema() -> Schema:
         description="Every value that extensions.code can take. No field returns it: it is published for clients and"
         " their code generators.",
     )
+    documents = Documents(LIMITS)
     built = Schema(
         query=Query,
         mutation=Mutation,
         types=[codes],
-        extensions=[Limits, ParserCache, ValidationCache],
+        extensions=[lambda: KnownDocuments(documents)],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     published: Any = built._schema.type_map["ErrorCode"]

@@ -2,8 +2,15 @@
 
 import strawberry
 
-from models import Page, Row
+from models import Page, PageRequest, Row
 from models.pages import Keyset
+
+PAGE = 20  # rows, where `first` does not say
+
+
+def page_request(first: int | None, after: str | None) -> PageRequest:
+    """A null says as little as a left-out argument. Raises ValidationFailed on `first`."""
+    return PageRequest(PAGE if first is None else first, after)
 
 
 @strawberry.type

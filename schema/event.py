@@ -8,7 +8,7 @@ import strawberry
 
 import models
 from models import EventList, Page, PageRequest, Row
-from schema.connection import PageInfo
+from schema.connection import PAGE, PageInfo, page_request
 from schema.context import Info
 from schema.permissions import IsAuthenticated
 from schema.scalars import URL, DateTime, TimeZone
@@ -28,8 +28,8 @@ class User:
     username: str
 
     @strawberry.field(description="The events that the user publishes, newest first. first is 1 to 100.")
-    async def events(self, info: Info, first: int = 20, after: str | None = None) -> EventConnection:
-        return await EventConnection.of(EventList.of_creator(self.id), PageRequest(first, after), info)
+    async def events(self, info: Info, first: int | None = PAGE, after: str | None = None) -> EventConnection:
+        return await EventConnection.of(EventList.of_creator(self.id), page_request(first, after), info)
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -167,12 +167,12 @@ class EventQuery:
         return Event.of(row) if row else None
 
     @strawberry.field(description="Newest first. first is 1 to 100.")
-    async def events(self, info: Info, first: int = 20, after: str | None = None) -> EventConnection:
-        return await EventConnection.of(EventList(), PageRequest(first, after), info)
+    async def events(self, info: Info, first: int | None = PAGE, after: str | None = None) -> EventConnection:
+        return await EventConnection.of(EventList(), page_request(first, after), info)
 
     @strawberry.field(description="Tags in use, most used first, casefolded. first is 1 to 100.")
-    async def tags(self, starts_with: str | None = None, first: int = 20) -> list[TagCount]:
-        return [TagCount(**row) for row in await models.tag_counts(starts_with, first)]
+    async def tags(self, starts_with: str | None = None, first: int | None = PAGE) -> list[TagCount]:
+        return [TagCount(**row) for row in await models.tag_counts(starts_with, PAGE if first is None else first)]
 
     @strawberry.field
     async def user(self, info: Info, username: str) -> User | None:

@@ -4,7 +4,6 @@ It is not Strawberry's router: that one answers non-object bodies, bad UTF-8 and
 than executing the query does. See docs/decisions/0004-http-front.md.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +24,6 @@ from errors import BadRequest
 from schema import Schema
 from schema.context import Context
 from web.graphql_errors import shape
-
-log = logging.getLogger("planner.graphql")
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
@@ -100,6 +97,9 @@ class GraphQLEndpoint:
             status, answer, extra = refused.status, {"errors": [shape(error, request_id)]}, refused.headers
         except ClientGone:
             return
+        except Exception as fault:  # in this file, then: what resolvers raise comes back in the result
+            error = GraphQLError(str(fault), original_error=fault)
+            status, answer = 500, {"errors": [shape(error, request_id)]}
         await _send(send, status, answer, media_type or JSON, {"x-request-id": request_id, **extra})
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Asked, frozenset[OperationType]]:

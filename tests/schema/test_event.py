@@ -160,6 +160,14 @@ async def test_a_cursor_of_another_list_or_a_forged_one_is_refused(ana: Person) 
         assert (await ana.asks(LIST, after=forged)).fields.keys() == {"after"}
 
 
+async def test_a_page_has_20_where_nothing_else_is_said(ana: Person) -> None:
+    for number in range(21):
+        await ana.creates_event(title=str(number))
+
+    assert len((await ana.asks("{ events { nodes { id } } }")).data["events"]["nodes"]) == 20
+    assert len((await ana.asks("{ events(first: null) { nodes { id } } }")).data["events"]["nodes"]) == 20
+
+
 @pytest.mark.parametrize("first", [0, -1, 101])
 async def test_a_page_has_1_to_100(ana: Person, first: int) -> None:
     assert (await ana.asks(LIST, first=first)).fields.keys() == {"first"}

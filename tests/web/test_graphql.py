@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from graphql import get_introspection_query
 
 import models
 from tests.people import Person
@@ -112,6 +113,45 @@ async def test_a_document_of_too_many_tokens_is_too_complex(http: httpx.AsyncCli
 
     assert code_of(response) == "QUERY_TOO_COMPLEX"
     assert response.json()["errors"][0]["extensions"]["limit"] == 2_000
+
+
+NESTED = "{ events(first: 100) { nodes { creator { events(first: 100) { nodes { creator { id username } } } } } } }"
+BOMB = "{ ...A0 } fragment A90 on Query { __typename } " + " ".join(
+    f"fragment A{n} on Query {{ ...A{n + 1} ...A{n + 1} }}" for n in range(90)
+)
+SIGNIN = 'signin(input: {email: "ana@test.com", password: "longlong"}) { tokenType }'
+
+
+@pytest.mark.parametrize(
+    ("document", "measure", "limit"),
+    [
+        (NESTED, "values in its answer, at most", 20_000),
+        (
+            "{ events { nodes { creator { " + "events { nodes { creator { " * 6 + "id" + "} } }" * 6 + "} } } }",
+            "levels",
+            20,
+        ),
+        (BOMB, "values in its answer, at most", 20_000),
+        (f"mutation {{ a: {SIGNIN} b: {SIGNIN} }}", "fields of signin, signup", 1),
+    ],
+)
+async def test_a_document_that_asks_for_too_much_is_too_complex(
+    http: httpx.AsyncClient, document: str, measure: str, limit: int
+) -> None:
+    response = await post(http, {"query": document})
+
+    extensions = response.json()["errors"][0]["extensions"]
+    assert code_of(response) == "QUERY_TOO_COMPLEX"
+    assert (extensions["measure"], extensions["limit"]) == (measure, limit)
+    assert extensions["cost"] > limit
+
+
+async def test_the_schema_can_be_introspected_but_not_in_circles(http: httpx.AsyncClient) -> None:
+    asked = await post(http, {"query": get_introspection_query(specified_by_url=True, input_value_deprecation=True)})
+    circle = "{ __schema { types { " + "fields { type { " * 4 + "name" + "} }" * 4 + "} } }"
+
+    assert "errors" not in asked.json()
+    assert code_of(await post(http, {"query": circle})) == "GRAPHQL_INVALID"
 
 
 async def test_an_unforeseen_fault_is_told_by_its_number_alone(

@@ -1,0 +1,155 @@
+"""How much a document asks for: its depth, and how many values its answer may hold. Refuses past the limits.
+
+One pass over the operation, each fragment measured once: linear in the document's length, whatever the fragments
+spell out. It runs before validation, so it takes nothing for granted, and leaves what does not fit to that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+)
+from graphql.utilities.coerce_input_value import coerce_default_value
+
+from errors import QueryTooComplex
+
+PAGE_ARGUMENT = "first"
+COUNTLESS = 2**31 - 1  # counting goes no further: fragments can spell out more than a number in JSON may say
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`cost` bounds the values that an answer may hold; `page` is the largest `first` that resolvers take; `once` names
+    the fields of which an operation may have one in all, since each of them is dear in itself."""
+
+    tokens: int
+    depth: int
+    cost: int
+    page: int
+    once: frozenset[str]
+
+    def refuse(self, measure: "Measure") -> None:
+        """Raises QueryTooComplex."""
+        for name, size, limit in (
+            ("levels", measure.depth, self.depth),
+            ("values in its answer, at most", measure.cost, self.cost),
+            (f"fields of {', '.join(sorted(self.once))}", measure.once, 1),
+        ):
+            if size > limit:
+                raise QueryTooComplex(name, size, limit)
+
+
+@dataclass(frozen=True)
+class Measure:
+    depth: int
+    cost: int
+    once: int
+    depends_on_variables: bool
+
+    @classmethod
+    def of(
+        cls,
+        operation: OperationDefinitionNode | None,
+        document: DocumentNode,
+        schema: GraphQLSchema,
+        variables: Mapping[str, Any],
+        limits: Limits,
+    ) -> "Measure":
+        """The measure of one operation of the document, which need not be valid."""
+        if operation is None:
+            return cls(0, 0, 0, depends_on_variables=False)
+        defaults = {one.variable.name.value: _whole(one.default_value) for one in operation.variable_definitions or ()}
+        fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+        walk = _Walk(schema, fragments, {**defaults, **variables}, limits)
+        size = walk.selections(operation.selection_set, schema.get_root_type(operation.operation))
+        return cls(size.depth, size.cost, size.once, walk.met_a_variable)
+
+
+class _Size(NamedTuple):
+    depth: int
+    cost: int
+    once: int
+
+
+@dataclass
+class _Walk:
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Mapping[str, Any]
+    limits: Limits
+    met_a_variable: bool = False
+    _known: dict[str, _Size] = field(default_factory=dict)
+
+    def selections(self, node: SelectionSetNode, parent: GraphQLNamedType | None) -> _Size:
+        depth = cost = once = 0
+        for selection in node.selections:
+            size = self._selection(selection, parent)
+            depth, cost, once = max(depth, size.depth), cost + size.cost, once + size.once
+        return _Size(depth, min(cost, COUNTLESS), min(once, COUNTLESS))
+
+    def _selection(self, node: Any, parent: GraphQLNamedType | None) -> _Size:
+        if isinstance(node, FieldNode):
+            return self._field(node, parent)
+        if isinstance(node, FragmentSpreadNode):
+            return self._fragment(node.name.value)
+        assert isinstance(node, InlineFragmentNode)  # noqa: S101 - there is no fourth kind of selection
+        condition = node.type_condition
+        return self.selections(node.selection_set, self.schema.get_type(condition.name.value) if condition else parent)
+
+    def _field(self, node: FieldNode, parent: GraphQLNamedType | None) -> _Size:
+        name = node.name.value
+        definition: GraphQLField | None = getattr(parent, "fields", {}).get(name)
+        once = int(name in self.limits.once)
+        if not node.selection_set:
+            return _Size(1, 1, once)
+        below = self.selections(node.selection_set, get_named_type(definition.type) if definition else None)
+        return _Size(1 + below.depth, 1 + self._page_size(node, definition) * below.cost, once + below.once)
+
+    def _fragment(self, name: str) -> _Size:
+        if name not in self._known:
+            self._known[name] = _Size(0, 0, 0)  # for a fragment that spreads itself, which validation refuses
+            if definition := self.fragments.get(name):
+                type_ = self.schema.get_type(definition.type_condition.name.value)
+                self._known[name] = self.selections(definition.selection_set, type_)
+        return self._known[name]
+
+    def _page_size(self, node: FieldNode, definition: GraphQLField | None) -> int:
+        """How many times a field's selection may be answered: what `first` says, or its default."""
+        if definition is None or PAGE_ARGUMENT not in definition.args:
+            return 1
+        given = next((one.value for one in node.arguments or () if one.name.value == PAGE_ARGUMENT), None)
+        if isinstance(given, VariableNode):
+            self.met_a_variable = True
+            size = self.variables.get(given.name.value)
+        else:
+            size = _whole(given)
+        if size is None:
+            size = coerce_default_value(definition.args[PAGE_ARGUMENT])
+        # What is no size, or too large a one, is refused where it is used: it makes nothing dear.
+        return min(size, self.limits.page) if isinstance(size, int) and size > 0 else 1
+
+
+def _whole(node: Any) -> int | None:
+    # Python reads no more than 4,300 digits, and GraphQL's Int has 10.
+    return int(node.value) if isinstance(node, IntValueNode) and len(node.value) <= 10 else None
+
+
+def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
+    """The operation that is to be executed, where it is plain which."""
+    operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
+    named = [one for one in operations if one.name and one.name.value == name] if name else operations
+    return named[0] if len(named) == 1 else None
