@@ -1,5 +1,6 @@
 """Every setting with its default and unit. The only reader of the environment."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,9 +23,13 @@ class Settings(BaseSettings):
         env_file=ROOT / ".env", env_file_encoding="utf-8", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    secret_key: str = Field(description="Signs the access tokens; at least 32 bytes. Whoever has it can be anybody.")
+    # repr=False: a repr ends in logs.
+    secret_key: str = Field(
+        repr=False, description="Signs the access tokens; at least 32 bytes. Whoever has it can be anybody."
+    )
     database_url: str = Field(
         "sqlite://var/planner.sqlite3",
+        repr=False,
         description="sqlite://<file> or postgresql://<user>:<password>@<host>:<port>/<database>?sslmode=<mode>.",
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="PostgreSQL connections a process, at most.")
@@ -42,7 +47,10 @@ class Settings(BaseSettings):
     token_audience: str = Field("planner", min_length=1, description="The access token's aud.")
     password_min_length: int = Field(8, ge=8, le=64, description="Characters a new password has at least.")
     bcrypt_cost: int = Field(
-        12, ge=10, le=16, description="Each step doubles a password's hashing time. Verified hashes keep theirs."
+        12,
+        ge=10,
+        le=16,
+        description="Each step doubles a password's hashing time. A kept hash follows at its owner's next sign-in.",
     )
     bcrypt_queue: int = Field(
         32, ge=1, le=10_000, description="Passwords that may wait to be hashed; more are answered UNAVAILABLE."
@@ -55,9 +63,12 @@ class Settings(BaseSettings):
     @field_validator("secret_key")
     @classmethod
     def _is_long_enough(cls, value: str) -> str:
-        if len(value.encode()) < 32:
-            raise ValueError(f"must be at least 32 bytes. {NEW_SECRET}")
-        return value
+        try:
+            if len(value.encode()) >= 32:
+                return value
+        except UnicodeEncodeError:
+            raise ValueError(f"must be text in UTF-8. {NEW_SECRET}") from None  # its own words tell a part of it
+        raise ValueError(f"must be at least 32 bytes. {NEW_SECRET}")
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -68,7 +79,10 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
+            # As browsers write it: in small letters, an international name in punycode.
+            if origin != "*" and not re.fullmatch(
+                r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin
+            ):
                 raise ValueError(f"{origin} is not an origin; write it like https://example.org, without a path")
         return value
 
@@ -86,6 +100,8 @@ def read_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingError("\n".join(_line(one) for one in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f".env cannot be read: {error}. It is text in UTF-8, like .env.example.") from None
 
 
 def _line(problem: object) -> str:

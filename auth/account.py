@@ -1,9 +1,11 @@
 """Accounts: signing up and signing in."""
 
+import re
 from datetime import datetime
 
 from email_validator import EmailNotValidError, validate_email
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 import models
@@ -13,7 +15,13 @@ from errors import EmailTaken, InvalidCredentials, UsernameTaken, ValidationFail
 from models.text import Unfit, fit, fold, refuse_unstorable
 from settings import Settings
 
+EMAIL_LONGEST = 254
 USERNAME_LONGEST = 50
+# Printable by Python's word, yet nothing is seen of them: two names would look the same (Default_Ignorable_Code_Point,
+# and the blank of Braille).
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 class Accounts:
@@ -33,7 +41,7 @@ class Accounts:
             async with in_transaction():
                 user = await models.User.create(
                     email=email,
-                    email_key=fold(email),
+                    email_key=email_key(email),
                     username=username,
                     username_key=fold(username),
                     password_hash=password_hash,
@@ -64,35 +72,62 @@ class Accounts:
 
     def _checked(self, email: str, password: str, username: str) -> tuple[str, str]:
         wrong: dict[str, str] = {}
+        own_names: list[str] = []
         try:
-            # test_environment lets .test addresses in; whether mail arrives is not asked, only whether it could.
-            refuse_unstorable(email)
-            email = validate_email(email.strip(), check_deliverability=False, test_environment=True).normalized
-        except (Unfit, EmailNotValidError) as reason:
+            typed, email = email, _normal_email(email)
+            own_names += [typed, email]
+        except Unfit as reason:
             wrong["email"] = f"is not an e-mail address: {str(reason).rstrip('.')}."
         try:
             username = fit(username, shortest=1, longest=USERNAME_LONGEST)
-            if any(not character.isprintable() for character in username) or len(fold(username)) > 200:
+            own_names.append(username)
+            if not username.isprintable() or _UNSEEN.search(username) or len(fold(username)) > 200:
                 raise Unfit("must be of visible characters and plain blanks.")
         except Unfit as reason:
             wrong["username"] = str(reason)
-        if problem := weakness(password, shortest=self._password_shortest, own_names=(email, username)):
+        if problem := weakness(password, shortest=self._password_shortest, own_names=own_names):
             wrong["password"] = problem
         if wrong:
             raise ValidationFailed(wrong)
         return email, username
 
 
+def email_key(email: str) -> str:
+    """What all spellings of one e-mail share: its case, its Unicode form, its domain in letters or in punycode.
+
+    Raises Unfit on what is no e-mail.
+    """
+    return fold(_normal_email(email))
+
+
+def _normal_email(email: str) -> str:
+    email = email.strip()
+    if len(email) > EMAIL_LONGEST:  # before anything looks at it: a megabyte of accents takes seconds to normalise
+        raise Unfit("it is too long.")
+    refuse_unstorable(email)
+    try:
+        # test_environment lets .test addresses in; whether mail arrives is not asked, only whether it could.
+        normal = validate_email(email, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as reason:
+        raise Unfit(str(reason)) from None
+    if len(fold(normal)) > EMAIL_LONGEST:  # some letters fold into 18
+        raise Unfit("it is too long.")
+    return normal
+
+
 async def _user_by_email(email: str) -> models.User | None:
     try:
-        refuse_unstorable(email)
+        return await models.User.get_or_none(email_key=email_key(email))
     except Unfit:
-        return None  # nobody can have it, and PostgreSQL does not take a NUL even in a question
-    return await models.User.get_or_none(email_key=fold(email.strip()))
+        return None  # nobody can have it
 
 
 async def _refuse_taken(email: str, username: str) -> None:
-    if await models.User.exists(email_key=fold(email)):
+    # In one statement: between two, who signs up twice at once could be told that the username alone is taken.
+    of_email = email_key(email)
+    holders = models.User.filter(Q(email_key=of_email) | Q(username_key=fold(username)))
+    taken = [row["email_key"] for row in await holders.values("email_key")]
+    if of_email in taken:
         raise EmailTaken
-    if await models.User.exists(username_key=fold(username)):
+    if taken:
         raise UsernameTaken

@@ -8,7 +8,7 @@ import asyncio
 import os
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from math import ceil
@@ -21,26 +21,27 @@ from models.text import fold
 from settings import Settings
 
 LONGEST = 256
+_LONGEST_TYPED = 4 * LONGEST  # a character may be typed in up to four: a letter and its accents
 _SECONDS_A_HASH = 0.25  # at cost 12; only an estimate for retryAfter
 
 T = TypeVar("T")
 
 
-def weakness(password: str, *, shortest: int, own_names: tuple[str, ...]) -> str | None:
-    """What is wrong with a new password, or None. `own_names` are the account's e-mail and username.
+def weakness(password: str, *, shortest: int, own_names: Iterable[str]) -> str | None:
+    """What is wrong with a new password, or None. `own_names` are the account's e-mail and username, in any spelling.
 
     After NIST SP 800-63B-4 §3.1.1.2: its length and a blocklist, no rules of composition.
     """
     if _unencodable(password):
         return "holds half of a surrogate pair, which is no character. Type it again."
-    normal = unicodedata.normalize("NFKC", password)
+    normal = _normal(password)
+    if normal is None:
+        return f"must have at most {LONGEST} characters."
     if len(normal) < shortest:
         return f"must have at least {shortest} characters."
-    if len(password) > LONGEST or len(normal) > LONGEST:
-        return f"must have at most {LONGEST} characters."
-    if fold(password) in {fold(name) for name in own_names}:
+    if fold(normal) in {fold(name) for name in own_names}:
         return "must not be the e-mail or the username."
-    if fold(password) in common_passwords():
+    if fold(normal) in common_passwords():
         return "is on the lists of common passwords that attackers try first. Choose another."
     return None
 
@@ -77,25 +78,25 @@ class Passwords:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def hash(self, password: str) -> str:
-        """Raises Unavailable when too many wait."""
-        normal = unicodedata.normalize("NFKC", password)
-        return await self._off_the_loop(lambda: str(self._context.hash(normal)))
+        """Of one that `weakness` found nothing wrong with. Raises Unavailable when too many wait."""
+        return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))))
 
     async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
-        """Whether they match, and a new hash where the kept one is of an older kind. Without a hash (nobody has this
-        e-mail) it takes as long, and answers no. Raises Unavailable when too many wait."""
+        """Whether they match, and a new hash where the kept one is of an older kind or of another cost. Without a
+        hash (nobody has this e-mail) it takes as long, and answers no. Raises Unavailable when too many wait."""
         return await self._off_the_loop(lambda: self._verify(password, hashed))
 
     def _verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
-        if hashed is None or len(password) > LONGEST or _unencodable(password):
-            # Hash all the same: the time taken must not tell who has an account.
-            self._context.dummy_verify()
-            return False, None
-        try:
-            matches, new = self._context.verify_and_update(unicodedata.normalize("NFKC", password), hashed)
-        except ValueError:
-            return False, None  # a NUL, where the kept hash is plain bcrypt
-        return bool(matches), new
+        normal = None if _unencodable(password) else _normal(password)
+        if hashed is not None and normal is not None:
+            try:
+                matches, new = self._context.verify_and_update(normal, hashed)
+                return bool(matches), new
+            except ValueError:
+                pass  # a NUL, where the kept hash is plain bcrypt: refused before anything is hashed
+        # Hash all the same: the time taken must not tell who has an account.
+        self._context.dummy_verify()
+        return False, None
 
     async def _off_the_loop(self, work: Callable[[], T]) -> T:
         with self._counting:
@@ -110,6 +111,15 @@ class Passwords:
     def _done(self, _: Future[Any]) -> None:
         with self._counting:
             self._pending -= 1
+
+
+def _normal(password: str) -> str | None:
+    """The password as it is hashed, in whatever Unicode form it was typed; None where it is too long."""
+    # The first bound is for the server's sake: a megabyte of accents would take minutes to put into their order.
+    if len(password) > _LONGEST_TYPED:
+        return None
+    normal = unicodedata.normalize("NFKC", password)
+    return normal if len(normal) <= LONGEST else None
 
 
 def _unencodable(text: str) -> bool:

@@ -22,7 +22,7 @@ class Viewer:
     created_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # a repr ends in logs
 class Tokens:
     """What a client gets of a session. The refresh token is told this once: only its hash is kept."""
 

@@ -7,6 +7,7 @@ checked here, and whatever it raises means an invalid token.
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ ALGORITHM = "HS256"
 TYPE = "at+jwt"
 LONGEST = 2_048
 LEEWAY_SECONDS = 30  # two servers' clocks may differ by as much
+# python-jose also reads base64 with padding, and with characters in between that are none of it.
+_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class AccessTokens:
         return Claims(sub, sid, exp)
 
     def _read(self, token: str) -> dict[str, Any]:
-        if len(token) > LONGEST or not token.isascii():
+        if len(token) > LONGEST or not _FORM.fullmatch(token):
             raise TokenInvalid
         header = jws.get_unverified_header(token)
         # crit names extensions that must be understood (RFC 7515 §4.1.11), and none is. jku, jwk and x5u are not looked

@@ -21,7 +21,7 @@ from bench.rivals import EVERYBODY, LIMIT, POOL_SIZE
 from bench.server import Server
 from bench.works import WORKS, Work
 from settings import Settings
-from tests.postgresql import find_server, new_database
+from tests.postgresql import drop_database, find_server, new_database
 
 Rounds = Annotated[int, typer.Option(min=1, max=50, help="Rounds for each server.")]
 Seconds = Annotated[float, typer.Option(min=0.2, max=30, help="Length of a round.")]
@@ -59,9 +59,7 @@ async def _in_a_new_database(postgresql: str, where: str, course: Course) -> Rep
         measured = await _measure(url, cores, course)
         return Report(measured, LIMIT.name, await _conditions(url, where, cores, course))
     finally:
-        connection = await asyncpg.connect(postgresql)
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.close()
+        await drop_database(postgresql, name)
 
 
 async def _measure(url: str, cores: Cores, course: Course) -> list[Round]:

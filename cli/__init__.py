@@ -11,7 +11,12 @@ from models import DatabaseUnreachable
 from settings import SettingError
 
 commands = typer.Typer(
-    name="planner", no_args_is_help=True, add_completion=False, help="A GraphQL event planner.", rich_markup_mode=None
+    name="planner",
+    no_args_is_help=True,
+    add_completion=False,
+    help="A GraphQL event planner.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # a log wants a plain traceback
 )
 commands.command()(serve)
 commands.command()(migrate)

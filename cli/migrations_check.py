@@ -10,7 +10,7 @@ def main() -> None:
     migrations = ROOT / "models" / "migrations"
     before = set(migrations.glob("*.py"))
     made = subprocess.run(
-        [sys.executable, "-m", "tortoise.cli", "makemigrations"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tortoise", "makemigrations"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     for file in set(migrations.glob("*.py")) - before:
         file.unlink()

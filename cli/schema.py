@@ -23,7 +23,7 @@ def schema(
     if not check:
         sys.stdout.write(text)
         return
-    if problems := differences(text, PUBLISHED.read_text(), last_release().read_text()):
+    if problems := differences(text, PUBLISHED.read_text("utf-8"), last_release().read_text("utf-8")):
         sys.stderr.write("\n".join(problems) + "\n")
         sys.exit(1)
 

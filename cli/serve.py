@@ -1,9 +1,13 @@
 import asyncio
+import copy
+import signal
 import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 import models
 from app import create_app
@@ -12,14 +16,18 @@ from settings import Settings, read_settings
 
 def serve() -> None:
     """Serve the API, its explorer and its health checks, until Ctrl-C."""
+    # uvicorn drains, and then gives the signal to whoever handled it before. To be stopped is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = read_settings()
-    asyncio.run(_refuse_a_database_away(settings))
+    asyncio.run(_refuse_an_unready_database(settings))
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
-    sys.stderr.write(f"The explorer and the API: http://{host}:{port}/graphql\n")
+    sys.stderr.write(f"The explorer and the API: http://{f'[{host}]' if ':' in host else host}:{port}/graphql\n")
     config = uvicorn.Config(
         create_app(settings),
+        log_config=_logging(),
         log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
         server_header=False,
         timeout_graceful_shutdown=10,
     )
@@ -27,21 +35,26 @@ def serve() -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-async def _refuse_a_database_away(settings: Settings) -> None:
+async def _refuse_an_unready_database(settings: Settings) -> None:
     # Before uvicorn starts, which would tell the same with a traceback.
-    await models.open_database(settings)
-    await models.close_database()
+    if pending := await models.pending_migrations(settings):
+        sys.exit(f"The database lacks {', '.join(pending)}: run planner migrate.")
 
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        listener.listen(2048)  # here, since two processes may bind one port, and only one of them listen
     except OSError as error:
-        sys.stderr.write(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set HOST or PORT to another.\n"
-        )
-        sys.exit(1)
+        sys.exit(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set HOST or PORT to another.")
     return listener
+
+
+def _logging() -> dict[str, Any]:
+    """uvicorn's own, by which our loggers speak too."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["loggers"]["planner"] = {"handlers": ["default"], "propagate": False}
+    return config

@@ -29,13 +29,16 @@ def _connection(settings: Settings) -> dict[str, Any]:
         parts = urlsplit(settings.database_url)
         options = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         port = parts.port or 5432
-    except ValueError as error:
-        raise SettingError(f"DATABASE_URL cannot be read: {error}. .env.example shows its form.") from None
+    except ValueError:
+        # Not in its own words: where a password is not percent-encoded, they quote a part of it.
+        raise SettingError(
+            "DATABASE_URL cannot be read. .env.example shows its form; write a password percent-encoded."
+        ) from None
     ssl = options.pop("sslmode", "prefer")
     if ssl not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
         raise SettingError("DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
     if options:
-        raise SettingError(f"DATABASE_URL: {', '.join(options)} is not an option here; sslmode is the only one.")
+        raise SettingError("DATABASE_URL: sslmode is the only option; write a password percent-encoded.")
     database = unquote(parts.path.removeprefix("/"))
     if not (parts.hostname and database):
         raise SettingError("DATABASE_URL: name the host and the database: postgresql://user:password@host/database.")
@@ -86,10 +89,10 @@ TORTOISE_ORM = _config({"engine": "models.engines.sqlite", "credentials": {"file
 async def open_database(settings: Settings) -> None:
     """Connects, and asks once. Raises DatabaseUnreachable."""
     config = database_config(settings)
-    if config["connections"]["default"]["engine"].endswith("sqlite"):
-        sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
-    await Tortoise.init(config=config, _enable_global_fallback=True)
     try:
+        if config["connections"]["default"]["engine"].endswith("sqlite"):
+            sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
+        await Tortoise.init(config=config, _enable_global_fallback=True)
         await ask_database()
     except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
         await close_database()

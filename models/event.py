@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import Model, fields
+from tortoise.exceptions import IntegrityError
 from tortoise.indexes import Index
 from tortoise.transactions import in_transaction
 from uuid6 import uuid7
 
-from errors import ValidationFailed
+from errors import TokenRevoked, ValidationFailed
 from models.pages import Keyset, Page, PageRequest
 from models.reads import Condition, Row, count_each, select, select_each
 from models.tags import EventTag, TagList, fit_tags
@@ -99,10 +100,16 @@ class Event(Model):
 
     @classmethod
     async def publish(cls, said: EventInput, *, creator_id: str, now: datetime) -> str:
-        """The new event's id. `now` is aware and in UTC. Raises ValidationFailed."""
+        """The new event's id. `now` is aware and in UTC.
+
+        Raises ValidationFailed, and TokenRevoked where the creator is gone.
+        """
         values = said.checked()
         async with in_transaction():
-            event = await cls.create(creator_id=UUID(creator_id), created_at=now, updated_at=now, **values)
+            try:
+                event = await cls.create(creator_id=UUID(creator_id), created_at=now, updated_at=now, **values)
+            except IntegrityError:
+                raise TokenRevoked from None  # the account was deleted since its token was looked at
             await EventTag.bulk_create(EventTag(key=fold(tag), event_id=event.id) for tag in event.tags)
         return str(event.id)
 

@@ -13,7 +13,7 @@ from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
 
 from errors import Unavailable
-from models.database import close_database, database_config, sqlite_file, unreachable
+from models.database import ask_database, close_database, database_config, sqlite_file, unreachable
 from settings import Settings
 
 _LOCK = 7_023_412_986_117  # any number that nothing else in the database locks
@@ -32,7 +32,7 @@ async def migrate(settings: Settings, progress: Callable[[str], None]) -> None:
     try:
         async with _alone(settings):
             await (await _executor(settings)).migrate(progress=tell)
-    except (Unavailable, OSError, sqlite3.OperationalError, asyncpg.PostgresError) as error:
+    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
         raise unreachable(settings, error) from error
     finally:
         await close_database()
@@ -42,7 +42,7 @@ async def pending_migrations(settings: Settings) -> list[str]:
     """The names of those that `migrate` would apply. Raises DatabaseUnreachable."""
     try:
         return [step.migration.name for step in await (await _executor(settings)).plan()]
-    except (Unavailable, OSError, sqlite3.OperationalError, asyncpg.PostgresError) as error:
+    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
         raise unreachable(settings, error) from error
     finally:
         await close_database()
@@ -56,6 +56,7 @@ async def _executor(settings: Settings) -> "_Migrations":
         # With foreign keys on, the DROP TABLE by which SQLite changes a table would delete the rows that point to it.
         connection["credentials"]["foreign_keys"] = "OFF"
     await Tortoise.init(config=config)
+    await ask_database()  # Tortoise's recorder takes whatever goes wrong for "nothing is applied yet"
     return _Migrations(Tortoise.get_connection("default"), config["apps"])
 
 

@@ -8,13 +8,15 @@ from uuid6 import uuid7
 from models.reads import Condition, Row, select
 from models.text import Unfit, fold, refuse_unstorable
 
+USERNAME_KEY_LONGEST = 200
+
 
 class User(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     email = fields.CharField(max_length=254)
     email_key = fields.CharField(max_length=800, unique=True)  # folded: what two spellings of one e-mail share
     username = fields.CharField(max_length=50)
-    username_key = fields.CharField(max_length=200, unique=True)
+    username_key = fields.CharField(max_length=USERNAME_KEY_LONGEST, unique=True)
     password_hash = fields.CharField(max_length=255)
     created_at = fields.DatetimeField()
 
@@ -24,6 +26,8 @@ class User(Model):
     @classmethod
     async def read(cls, username: str, paths: Sequence[str]) -> Row | None:
         """The user's fields, by a username in any case; None where nobody has it."""
+        if len(username) > USERNAME_KEY_LONGEST:  # before it is folded: a megabyte of accents takes minutes
+            return None
         try:
             refuse_unstorable(username)
         except Unfit:

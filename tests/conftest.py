@@ -22,7 +22,7 @@ import models
 from app import create_app
 from settings import ROOT, Settings
 from tests.people import Person
-from tests.postgresql import find_server, new_database
+from tests.postgresql import drop_database, find_server, new_database
 
 SECRET = "a secret for tests, of more than 32 bytes"
 _outcomes: Counter[str] = Counter()
@@ -71,13 +71,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, _worker: str) -> dict[str
 @pytest.fixture(scope="session", autouse=True)
 def _drop_database(_worker: str) -> Iterator[None]:
     yield
-
-    async def drop() -> None:
-        connection = await asyncpg.connect(os.environ["PLANNER_TEST_POSTGRESQL"])
-        await connection.execute(f'DROP DATABASE IF EXISTS "planner_test_{os.getpid()}_{_worker}" WITH (FORCE)')
-        await connection.close()
-
-    asyncio.run(drop())
+    asyncio.run(drop_database(os.environ["PLANNER_TEST_POSTGRESQL"], f"planner_test_{os.getpid()}_{_worker}"))
 
 
 def settings_of(database_url: str, **changes: Any) -> Settings:
@@ -86,10 +80,14 @@ def settings_of(database_url: str, **changes: Any) -> Settings:
     return settings.model_copy(update={"bcrypt_cost": 4, **changes})
 
 
+@pytest.fixture(autouse=True)
+def _forget_the_other_database() -> None:
+    EXECUTOR_CACHE.clear()  # Tortoise keeps INSERTs by the connection's name, which both databases share here
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def settings(request: pytest.FixtureRequest, migrated: dict[str, Settings], tmp_path: Path) -> Settings:
     """Settings with an empty, migrated database."""
-    EXECUTOR_CACHE.clear()  # Tortoise keeps INSERTs by the connection's name, which both databases share here
     template = migrated[request.param]
     if request.param == "sqlite":
         file = tmp_path / "planner.sqlite3"

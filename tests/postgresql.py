@@ -48,10 +48,18 @@ async def _answers(url: str) -> bool:
 
 async def new_database(server: str, name: str) -> str:
     """The address of an empty database with that name."""
+    await drop_database(server, name)
+    await _execute(server, f'CREATE DATABASE "{name}"')
+    return server.rsplit("/", 1)[0] + f"/{name}"
+
+
+async def drop_database(server: str, name: str) -> None:
+    await _execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def _execute(server: str, statement: str) -> None:
     connection = await asyncpg.connect(server)
     try:
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.execute(f'CREATE DATABASE "{name}"')
+        await connection.execute(statement)
     finally:
         await connection.close()
-    return server.rsplit("/", 1)[0] + f"/{name}"

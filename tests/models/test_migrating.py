@@ -3,7 +3,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from models import database, migrating
 from models.reads import query
 from settings import ROOT, Settings
 from tests.conftest import settings_of
-from tests.postgresql import new_database
+from tests.postgresql import drop_database, new_database
 
 NEXT_VERSION = """
 from tortoise import fields, migrations
@@ -34,12 +34,14 @@ class Migration(migrations.Migration):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings with an empty database, without tables."""
     if request.param == "sqlite":
-        return settings_of(f"sqlite://{tmp_path}/new.sqlite3")
-    name = f"planner_migrating_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{os.getpid()}"
-    return settings_of(await new_database(os.environ["PLANNER_TEST_POSTGRESQL"], name))
+        yield settings_of(f"sqlite://{tmp_path}/new.sqlite3")
+        return
+    server, name = os.environ["PLANNER_TEST_POSTGRESQL"], f"planner_migrating_{os.getpid()}"
+    yield settings_of(await new_database(server, name))
+    await drop_database(server, name)
 
 
 async def test_many_migrate_at_once_and_each_migration_runs_once(empty: Settings) -> None:
@@ -103,15 +105,16 @@ async def test_a_later_version_takes_the_data_along(empty: Settings, first_versi
 async def fill(settings: Settings) -> dict[str, Any]:
     now = datetime.now(UTC)
     await models.open_database(settings)
-    user = await models.User.create(
-        email="a@test.com", email_key="a@test.com", username="a", username_key="a", password_hash="x", created_at=now
-    )
-    for _ in range(3):
-        said = models.EventInput(title="x", description="", tags=["one", "two"], location="Google Meet")
-        await models.Event.publish(said, creator_id=str(user.id), now=now)
-    before = await everything(settings)
-    await models.close_database()
-    return before
+    try:
+        user = await models.User.create(
+            email="a@test.com", email_key="a@test.com", username="a", username_key="a", password_hash="", created_at=now
+        )
+        for _ in range(3):
+            said = models.EventInput(title="x", description="", tags=["one", "two"], location="Google Meet")
+            await models.Event.publish(said, creator_id=str(user.id), now=now)
+        return await everything(settings)
+    finally:
+        await models.close_database()
 
 
 async def everything(settings: Settings) -> dict[str, Any]:
