@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type"],
+            expose_headers=["x-request-id", "retry-after"],
             max_age=600,
         )
     return app

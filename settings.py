@@ -34,7 +34,14 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="PostgreSQL connections a process, at most.")
     database_wait_seconds: float = Field(
-        5, gt=0, le=60, description="Wait for a free connection; then the answer is UNAVAILABLE."
+        5,
+        gt=0,
+        le=60,
+        description="Wait for a free connection (PostgreSQL), or for who else writes (SQLite); then the answer is"
+        " UNAVAILABLE.",
+    )
+    database_statement_seconds: float = Field(
+        10, ge=0.1, le=600, description="A statement's time on PostgreSQL; then the answer is UNAVAILABLE."
     )
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")

@@ -1,6 +1,5 @@
 """Accounts: signing up and signing in."""
 
-import re
 from datetime import datetime
 
 from email_validator import EmailNotValidError, validate_email
@@ -12,16 +11,9 @@ import models
 from auth.passwords import Passwords, weakness
 from auth.session import Sessions, Tokens, Viewer
 from errors import EmailTaken, InvalidCredentials, UsernameTaken, ValidationFailed
-from models.text import Unfit, fit, fold, refuse_unstorable
+from models.text import UNSEEN, Unfit, fit, fold, refuse_unstorable
+from models.user import EMAIL_LONGEST, USERNAME_KEY_LONGEST, USERNAME_LONGEST
 from settings import Settings
-
-EMAIL_LONGEST = 254
-USERNAME_LONGEST = 50
-# Printable by Python's word, yet nothing is seen of them: two names would look the same (Default_Ignorable_Code_Point,
-# and the blank of Braille).
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 
 
 class Accounts:
@@ -81,7 +73,8 @@ class Accounts:
         try:
             username = fit(username, shortest=1, longest=USERNAME_LONGEST)
             own_names.append(username)
-            if not username.isprintable() or _UNSEEN.search(username) or len(fold(username)) > 200:
+            too_long = len(fold(username)) > USERNAME_KEY_LONGEST
+            if not username.isprintable() or UNSEEN.search(username) or too_long:
                 raise Unfit("must be of visible characters and plain blanks.")
         except Unfit as reason:
             wrong["username"] = str(reason)

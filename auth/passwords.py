@@ -15,6 +15,7 @@ from math import ceil
 from typing import Any, TypeVar
 
 from passlib.context import CryptContext
+from passlib.hash import bcrypt_sha256
 
 from errors import Unavailable
 from models.text import fold
@@ -22,7 +23,7 @@ from settings import Settings
 
 LONGEST = 256
 _LONGEST_TYPED = 4 * LONGEST  # a character may be typed in up to four: a letter and its accents
-_SECONDS_A_HASH = 0.25  # at cost 12; only an estimate for retryAfter
+_SECONDS_AT_12 = 0.25  # that a hash takes at cost 12; each step of the cost doubles it. An estimate, for retryAfter
 
 T = TypeVar("T")
 
@@ -64,6 +65,10 @@ class Passwords:
             bcrypt_sha256__rounds=settings.bcrypt_cost,
             bcrypt__rounds=settings.bcrypt_cost,
         )
+        self._seconds_a_hash = _SECONDS_AT_12 * 2.0 ** (settings.bcrypt_cost - 12)
+        self._dearest = (
+            settings.bcrypt_cost
+        )  # of this cost and those of the hashes met: what every wrong password costs
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._queue = settings.bcrypt_queue
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_yield_to_the_loop)
@@ -71,8 +76,8 @@ class Passwords:
         self._counting = threading.Lock()
 
     async def warm(self) -> None:
-        """Makes the hash that unknown accounts are verified against: the first call would take twice as long."""
-        await self._off_the_loop(self._context.dummy_verify)
+        """Has passlib load and try bcrypt: the first call would take longer."""
+        await self._off_the_loop(lambda: _burn(bcrypt_sha256.min_rounds))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -90,18 +95,31 @@ class Passwords:
         normal = None if _unencodable(password) else _normal(password)
         if hashed is not None and normal is not None:
             try:
+                cost = self._cost(hashed)
+                self._dearest = max(self._dearest, cost)
                 matches, new = self._context.verify_and_update(normal, hashed)
+                if not matches:
+                    # Hashes of an older cost stay until their owners sign in. Work of 2^cost has been done; with
+                    # 2^cost + 2^(cost + 1) + ... + 2^(dearest - 1) more it is 2^dearest, as for an unknown account.
+                    for each in range(cost, self._dearest):
+                        _burn(each)
                 return bool(matches), new
             except ValueError:
                 pass  # a NUL, where the kept hash is plain bcrypt: refused before anything is hashed
         # Hash all the same: the time taken must not tell who has an account.
-        self._context.dummy_verify()
+        _burn(self._dearest)
         return False, None
+
+    def _cost(self, hashed: str) -> int:
+        """Raises ValueError where it is no hash of a kind that is known."""
+        kind = self._context.identify(hashed, resolve=True, required=True)
+        cost: int = kind.from_string(hashed).rounds
+        return cost
 
     async def _off_the_loop(self, work: Callable[[], T]) -> T:
         with self._counting:
             if self._pending >= self._threads + self._queue:
-                wait = ceil(self._pending * _SECONDS_A_HASH / self._threads)
+                wait = ceil(self._pending * self._seconds_a_hash / self._threads)
                 raise Unavailable("Too many people are signing in.", retry_after=wait)
             self._pending += 1
         future = self._pool.submit(work)
@@ -111,6 +129,10 @@ class Passwords:
     def _done(self, _: Future[Any]) -> None:
         with self._counting:
             self._pending -= 1
+
+
+def _burn(cost: int) -> None:
+    bcrypt_sha256.using(rounds=cost).hash("")
 
 
 def _normal(password: str) -> str | None:

@@ -29,7 +29,7 @@ def serve() -> None:
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=5,
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end; uvicorn has already drained
         uvicorn.Server(config).run(sockets=[listener])

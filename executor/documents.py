@@ -4,31 +4,34 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from graphql import DocumentNode, GraphQLError, parse
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.schema.schema import validate_document
 
 from executor.cost import Limits, Measure, operation_of
 
 MOST = 512
-LONGEST_KEPT = 16_384  # characters; a client's own documents are shorter, and the store stays below 100 MB
+LONGEST_KEPT = 16_384  # characters; a client's own documents are shorter
+MOST_CHARACTERS = 500_000  # of all together, since a parsed document takes up to 450 bytes for each
 
 
 class Document:
     """A parsed document, with what has been found out about it so far."""
 
-    def __init__(self, parsed: DocumentNode) -> None:
-        self.parsed = parsed
+    def __init__(self, text: str, parsed: DocumentNode) -> None:
+        self.text, self.parsed = text, parsed
         self.errors: list[GraphQLError] | None = None  # None until it is validated
         self.measures: dict[str | None, Measure] = {}  # by operationName, where no variable changes them
 
 
 class Documents:
-    """The documents used last, at most MOST of them."""
+    """The documents used last, at most MOST of them, and of MOST_CHARACTERS in all."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._kept: OrderedDict[bytes, Document] = OrderedDict()
+        self._characters = 0
 
     def get(self, text: str) -> Document:
         """Raises GraphQLSyntaxError, which is not kept: it costs no more than parsing."""
@@ -36,11 +39,12 @@ class Documents:
         if known := self._kept.get(digest):
             self._kept.move_to_end(digest)
             return known
-        document = Document(parse(text, max_tokens=self.limits.tokens))
+        document = Document(text, parse(text, max_tokens=self.limits.tokens))
         if len(text) <= LONGEST_KEPT:
             self._kept[digest] = document
-            if len(self._kept) > MOST:
-                self._kept.popitem(last=False)
+            self._characters += len(text)
+            while len(self._kept) > MOST or self._characters > MOST_CHARACTERS:
+                self._characters -= len(self._kept.popitem(last=False)[1].text)
         return document
 
 
@@ -54,6 +58,10 @@ class KnownDocuments(SchemaExtension):
         context = self.execution_context
         self._document = self._documents.get(context.query or "")
         context.graphql_document = self._document.parsed
+        operations = [one for one in self._document.parsed.definitions if isinstance(one, OperationDefinitionNode)]
+        if len(operations) > 1 and not context._provided_operation_name:
+            # Strawberry would run the first of them. GraphQL §6.1: which one must be said.
+            raise CannotGetOperationTypeError(None)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -62,7 +70,9 @@ class KnownDocuments(SchemaExtension):
         self._measure()
         context, document = self.execution_context, self._document
         if document.errors is None:
-            document.errors = validate_document(context.schema._schema, document.parsed, context.validation_rules)
+            found = validate_document(context.schema._schema, document.parsed, context.validation_rules)
+            # Without what a scalar raised, such as Python at 5,000 digits: the document's fault is not the server's.
+            document.errors = [GraphQLError(error.message, error.nodes) for error in found]
         context.pre_execution_errors = document.errors
         yield
 

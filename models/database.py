@@ -7,10 +7,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
+from tortoise.exceptions import OperationalError
 
 from errors import Unavailable
 from models.reads import query
 from settings import ROOT, SettingError, Settings
+
+# What is raised where the database cannot be reached, or is not one. UnicodeError: of a host's name that is none.
+CANNOT_USE = (Unavailable, OSError, UnicodeError, sqlite3.Error, asyncpg.PostgresError)
 
 
 class DatabaseUnreachable(Exception):
@@ -24,7 +28,13 @@ def database_config(settings: Settings) -> dict[str, Any]:
 
 def _connection(settings: Settings) -> dict[str, Any]:
     if settings.database_url.startswith("sqlite://"):
-        return {"engine": "models.engines.sqlite", "credentials": {"file_path": str(sqlite_file(settings))}}
+        return {
+            "engine": "models.engines.sqlite",
+            "credentials": {
+                "file_path": str(sqlite_file(settings)),
+                "wait_seconds": settings.database_wait_seconds,
+            },
+        }
     try:
         parts = urlsplit(settings.database_url)
         options = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
@@ -55,16 +65,29 @@ def _connection(settings: Settings) -> dict[str, Any]:
             "maxsize": settings.database_pool_size,
             "wait_seconds": settings.database_wait_seconds,
             "timeout": settings.database_wait_seconds,
+            "server_settings": {
+                "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": "60s",
+            },
         },
     }
 
 
 def sqlite_file(settings: Settings) -> Path:
     """sqlite://var/x is below the project, sqlite:///srv/x is where it says."""
-    name = settings.database_url.removeprefix("sqlite://").split("?")[0]
+    name, _, options = settings.database_url.removeprefix("sqlite://").partition("?")
+    if options:
+        raise SettingError("DATABASE_URL: SQLite takes no options here; leave out the question mark and the rest.")
     if name == ":memory:":
         raise SettingError("DATABASE_URL: an SQLite database is a file here; nothing would outlive the connection.")
+    if (ROOT / name).is_dir():
+        raise SettingError(f"DATABASE_URL: {ROOT / name} is a folder; name a file, such as planner.sqlite3, in it.")
     return ROOT / name
+
+
+def make_folder(settings: Settings) -> None:
+    """The folder of the SQLite file; where it is made here, its owner's alone, since e-mails and hashes are in it."""
+    sqlite_file(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _config(connection: dict[str, Any]) -> dict[str, Any]:
@@ -91,17 +114,18 @@ async def open_database(settings: Settings) -> None:
     config = database_config(settings)
     try:
         if config["connections"]["default"]["engine"].endswith("sqlite"):
-            sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(settings)
         await Tortoise.init(config=config, _enable_global_fallback=True)
         await ask_database()
-    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+    except (*CANNOT_USE, OperationalError) as error:  # the latter where a table is missing: see ask_database
         await close_database()
         raise unreachable(settings, error) from error
 
 
 async def ask_database() -> None:
-    """Returns where the database answers; raises what it raises where it does not."""
-    await query("SELECT 1 AS one", [])
+    """Returns where the database, which has been migrated, answers; raises what it raises where it does not."""
+    # A table of ours: SQLite answers SELECT 1 from a file that is gone, full of something else or on a broken disk.
+    await query("SELECT 1 AS one FROM users LIMIT 1", [])
 
 
 async def close_database() -> None:
@@ -110,7 +134,8 @@ async def close_database() -> None:
 
 def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
     parts = urlsplit(settings.database_url)
-    where = f"{parts.hostname}:{parts.port or 5432}{parts.path}" if parts.hostname else str(sqlite_file(settings))
+    on_sqlite = parts.scheme == "sqlite"
+    where = str(sqlite_file(settings)) if on_sqlite else f"{parts.hostname}:{parts.port or 5432}{parts.path}"
     cause = error.__cause__ or error
     said = " ".join(str(cause).split()) or type(cause).__name__
     return DatabaseUnreachable(f"The database {where} cannot be used: {said}. DATABASE_URL says where it is.")

@@ -16,7 +16,7 @@ from errors import TokenRevoked, ValidationFailed
 from models.pages import Keyset, Page, PageRequest
 from models.reads import Condition, Row, count_each, select, select_each
 from models.tags import EventTag, TagList, fit_tags
-from models.text import Unfit, fit, fold, instant, time_zone, url
+from models.text import URL_LONGEST, Unfit, fit, fold, instant, time_zone, url
 from models.user import User
 
 TITLE_LONGEST = 200
@@ -80,7 +80,7 @@ class Event(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     creator: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("models.User", related_name=False)
     title = fields.CharField(max_length=TITLE_LONGEST)
-    image = fields.CharField(max_length=2_048, null=True)
+    image = fields.CharField(max_length=URL_LONGEST, null=True)
     description = fields.TextField()
     tags = TagList()
     location = fields.CharField(max_length=LOCATION_LONGEST)

@@ -9,11 +9,12 @@ from typing import Any
 
 import asyncpg
 from tortoise import Model, Tortoise
+from tortoise.exceptions import OperationalError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
 
-from errors import Unavailable
-from models.database import ask_database, close_database, database_config, sqlite_file, unreachable
+from models.database import CANNOT_USE, close_database, database_config, make_folder, sqlite_file, unreachable
+from models.reads import query
 from settings import Settings
 
 _LOCK = 7_023_412_986_117  # any number that nothing else in the database locks
@@ -32,7 +33,7 @@ async def migrate(settings: Settings, progress: Callable[[str], None]) -> None:
     try:
         async with _alone(settings):
             await (await _executor(settings)).migrate(progress=tell)
-    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+    except CANNOT_USE as error:
         raise unreachable(settings, error) from error
     finally:
         await close_database()
@@ -42,7 +43,7 @@ async def pending_migrations(settings: Settings) -> list[str]:
     """The names of those that `migrate` would apply. Raises DatabaseUnreachable."""
     try:
         return [step.migration.name for step in await (await _executor(settings)).plan()]
-    except (Unavailable, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+    except CANNOT_USE as error:
         raise unreachable(settings, error) from error
     finally:
         await close_database()
@@ -52,11 +53,15 @@ async def _executor(settings: Settings) -> "_Migrations":
     config = database_config(settings)
     connection = config["connections"]["default"]
     if connection["engine"].endswith("sqlite"):
-        sqlite_file(settings).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(settings)
         # With foreign keys on, the DROP TABLE by which SQLite changes a table would delete the rows that point to it.
         connection["credentials"]["foreign_keys"] = "OFF"
+    connection["credentials"].pop("server_settings", None)  # a migration may take longer than a request may
     await Tortoise.init(config=config)
-    await ask_database()  # Tortoise's recorder takes whatever goes wrong for "nothing is applied yet"
+    try:
+        await query("SELECT 1 AS one", [])  # Tortoise's recorder takes whatever goes wrong for "nothing is applied yet"
+    except OperationalError as error:  # of a migration, it would be a fault
+        raise unreachable(settings, error) from error
     return _Migrations(Tortoise.get_connection("default"), config["apps"])
 
 
@@ -93,6 +98,7 @@ class IndexKeepingEditor(SqliteSchemaEditor):
 def _alone(settings: Settings) -> AbstractAsyncContextManager[None]:
     connection = database_config(settings)["connections"]["default"]
     if connection["engine"].endswith("sqlite"):
+        make_folder(settings)
         return _alone_on_sqlite(sqlite_file(settings))
     return _alone_on_postgresql(connection["credentials"])
 
@@ -113,7 +119,6 @@ async def _alone_on_postgresql(credentials: dict[str, Any]) -> AsyncIterator[Non
 async def _alone_on_sqlite(file: Path) -> AsyncIterator[None]:
     # A database beside it serves as the lock, since the migrations take and leave the real one's many times over.
     # The system frees it when the process dies.
-    file.parent.mkdir(parents=True, exist_ok=True)
     lock = await asyncio.to_thread(
         sqlite3.connect, f"{file}.migrating", timeout=60, isolation_level=None, check_same_thread=False
     )

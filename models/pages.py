@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,12 @@ from models.reads import Condition, Order, Row
 
 LARGEST = 100
 _DIGEST_BYTES = 9
+
+
+def refuse_size(first: int) -> None:
+    """Raises ValidationFailed on `first` where no page has that many rows."""
+    if not 1 <= first <= LARGEST:
+        raise ValidationFailed({"first": f"must be from 1 to {LARGEST}."})
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,14 @@ class Page:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """How many rows, behind which cursor. Checked when it is made: ValidationFailed on `first` and `after`."""
+    """How many rows, behind which cursor. Raises ValidationFailed on `first`; whether `after` is a cursor of the list
+    only the list's Keyset knows."""
 
     first: int
     after: str | None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first <= LARGEST:
-            raise ValidationFailed({"first": f"must be from 1 to {LARGEST}."})
+        refuse_size(self.first)
 
     @property
     def limit(self) -> int:
@@ -80,9 +86,9 @@ class Keyset:
             digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
             if digest == self._digest(payload):
                 instant, key = orjson.loads(payload)
-                return datetime.fromisoformat(instant), UUID(key)
-        except (ValueError, TypeError):
-            pass  # not base64, not JSON, not two values of these kinds: told below
+                return datetime.fromisoformat(instant).astimezone(UTC), UUID(key)
+        except (ValueError, TypeError, OverflowError):
+            pass  # not base64, not JSON, not two values of these kinds, or beyond Python's years in UTC: told below
         raise ValidationFailed({"after": "is not a cursor of this list. Take endCursor from a page of the same list."})
 
     def _digest(self, payload: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from tortoise import Model, fields
 
 from errors import ValidationFailed
-from models.pages import LARGEST
+from models.pages import refuse_size
 from models.reads import Row, dialect, query
 from models.text import Unfit, fit, fold
 
@@ -54,6 +54,8 @@ class EventTag(Model):
 def fit_tags(tags: list[str]) -> list[str]:
     """Trimmed, without the repeats that differ only in case, in the order given. Raises Unfit."""
     kept: dict[str, str] = {}
+    if len(tags) > 10 * MOST:  # before they are folded: who repeats a few is forgiven, who sends a megabyte is not
+        raise _too_many(len(tags))
     for tag in tags:
         try:
             shown = fit(tag, shortest=1, longest=LONGEST)
@@ -64,8 +66,12 @@ def fit_tags(tags: list[str]) -> list[str]:
             raise Unfit(f"{json.dumps(shown)} is too long once its ligatures are spelled out.")
         kept.setdefault(key, shown)
     if len(kept) > MOST:
-        raise Unfit(f"there are {len(kept)}; at most {MOST} are allowed.")
+        raise _too_many(len(kept))
     return list(kept.values())
+
+
+def _too_many(number: int) -> Unfit:
+    return Unfit(f"there are {number}; at most {MOST} are allowed.")
 
 
 async def tag_counts(starts_with: str | None, first: int) -> list[Row]:
@@ -73,8 +79,7 @@ async def tag_counts(starts_with: str | None, first: int) -> list[Row]:
 
     A tag is shown casefolded, since its events may spell it differently. Raises ValidationFailed.
     """
-    if not 1 <= first <= LARGEST:
-        raise ValidationFailed({"first": f"must be from 1 to {LARGEST}."})
+    refuse_size(first)
     try:
         fit(starts_with or "", longest=4 * LONGEST)  # before it is folded: a megabyte of accents takes minutes
     except Unfit as reason:

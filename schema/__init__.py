@@ -33,7 +33,16 @@ _CODES = {
 
 
 # GraphiQL's introspection has 15 levels; a list of 100 with all fields costs 2,000.
-LIMITS = Limits(tokens=2_000, depth=20, cost=20_000, page=pages.LARGEST, once=frozenset({"signup", "signin"}))
+LIMITS = Limits(
+    tokens=2_000,
+    depth=20,
+    cost=20_000,
+    page=pages.LARGEST,
+    once=frozenset({"__schema", "signup", "signin"}),
+    # One value each, for which the database reads a whole table, a whole list; or a description of a type is made.
+    weights={"Query.tags": 2_000, "EventConnection.totalCount": 50, "Query.__type": 200},
+    lists={"__Schema.types": 50, "__Type.fields": 3},  # the latter on the average: most types have none
+)
 
 
 @strawberry.type

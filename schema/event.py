@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Self
 
 import strawberry
@@ -159,6 +160,11 @@ class CreateEventInput:
     capacity: int | None = None
 
 
+async def _tag_counts(asked: list[tuple[str | None, int]]) -> list[Any]:
+    """What each of the questions is answered, be it with a refusal. The loader asks equal ones once."""
+    return await asyncio.gather(*(models.tag_counts(*one) for one in asked), return_exceptions=True)
+
+
 @strawberry.type
 class EventQuery:
     @strawberry.field
@@ -171,8 +177,9 @@ class EventQuery:
         return await EventConnection.of(EventList(), page_request(first, after), info)
 
     @strawberry.field(description="Tags in use, most used first, casefolded. first is 1 to 100.")
-    async def tags(self, starts_with: str | None = None, first: int | None = PAGE) -> list[TagCount]:
-        return [TagCount(**row) for row in await models.tag_counts(starts_with, PAGE if first is None else first)]
+    async def tags(self, info: Info, starts_with: str | None = None, first: int | None = PAGE) -> list[TagCount]:
+        asked = (starts_with, PAGE if first is None else first)
+        return [TagCount(**row) for row in await info.context.loader("tags", _tag_counts).load(asked)]
 
     @strawberry.field
     async def user(self, info: Info, username: str) -> User | None:

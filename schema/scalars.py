@@ -7,6 +7,8 @@ from typing import Any, NewType
 import strawberry
 from graphql import GraphQLError
 
+from models.text import URL_LONGEST
+
 DateTime = NewType("DateTime", str)
 TimeZone = NewType("TimeZone", str)
 URL = NewType("URL", str)
@@ -36,7 +38,7 @@ SCALARS: dict[object, Any] = {
     ),
     URL: strawberry.scalar(
         name="URL",
-        description="An absolute http or https address of at most 2,048 characters.",
+        description=f"An absolute http or https address of at most {URL_LONGEST:,} characters.",
         serialize=str,
         parse_value=_text,
     ),

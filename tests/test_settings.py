@@ -38,6 +38,8 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("PASSWORD_MIN_LENGTH", "6", "greater than or equal to 8"),
         ("ACCESS_TOKEN_MINUTES", "1.5", "valid integer"),
         ("DATABASE_WAIT_SECONDS", "nan", "less than or equal to 60"),
+        ("DATABASE_STATEMENT_SECONDS", "0", "greater than or equal to 0.1"),
+        ("DATABASE_STATEMENT_SECONDS", "inf", "less than or equal to 600"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("ALLOWED_ORIGINS", "https://example.org/app", "without a path"),
         ("ALLOWED_ORIGINS", "https://good.example,ftp://bad.example", "ftp://bad.example is not an origin"),

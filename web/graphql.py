@@ -4,6 +4,7 @@ It is not Strawberry's router: that one answers non-object bodies, bad UTF-8 and
 than executing the query does. See docs/decisions/0004-http-front.md.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from schema import Schema
 from schema.context import Context
 from web.graphql_errors import shape
 
+LONGEST_HEADER = 2_048  # characters; browsers send some 150, and a megabyte of commas takes a second to read
+MOST_PARAMETERS = 100  # in an address; GraphQL over HTTP has four
+BODY_SECONDS = 30  # a body of the usual largest size arrives in them over 300 kbit/s
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 QUERIES = frozenset({OperationType.QUERY})
@@ -80,7 +84,7 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        accept = headers.get("accept", "")
+        accept = ",".join(headers.getlist("accept"))[:LONGEST_HEADER]
         if scope["method"] in {"GET", "HEAD"} and "text/html" in accept and b"query=" not in scope["query_string"]:
             await self._page()(scope, receive, send)
             return
@@ -108,10 +112,10 @@ class GraphQLEndpoint:
         if scope["method"] != "POST":
             raise RefusedRequest(405, "Use POST, or GET for a query.", {"allow": "GET, POST"})
         # Only JSON: a form or plain text can be sent from any web page without the browser asking (CSRF).
-        kind, _, parameter = headers.get("content-type", "").partition(";")
+        kind, _, parameter = headers.get("content-type", "")[:LONGEST_HEADER].partition(";")
         if kind.strip().lower() != JSON:
             raise RefusedRequest(415, f"Send the body as Content-Type: {JSON}.")
-        if "charset" in parameter.lower() and "utf-8" not in parameter.lower():
+        if _charset(parameter) not in {"utf-8", "utf8"}:
             raise RefusedRequest(415, "Send the body in UTF-8.")
         body = await _read_body(headers, receive, self._max_body_bytes)
         return Asked.of(_loads(body, "The body")), QUERIES_AND_MUTATIONS
@@ -156,9 +160,11 @@ def _was_executed(errors: list[GraphQLError]) -> bool:
 
 def _query_parameters(query_string: bytes) -> dict[str, Any]:
     try:
-        given = {key: values[-1] for key, values in parse_qs(query_string.decode(), errors="strict").items()}
+        read = parse_qs(query_string.decode(), errors="strict", max_num_fields=MOST_PARAMETERS)
     except (UnicodeDecodeError, ValueError):
-        raise RefusedRequest(400, "The address must be UTF-8, percent-encoded.") from None
+        said = f"The address must be UTF-8, percent-encoded, and have {MOST_PARAMETERS} parameters at most."
+        raise RefusedRequest(400, said) from None
+    given = {key: values[-1] for key, values in read.items()}
     return {
         name: _loads(value.encode(), name) if name in {"variables", "extensions"} else value
         for name, value in given.items()
@@ -172,11 +178,25 @@ def _loads(raw: bytes, what: str) -> Any:
         raise RefusedRequest(400, f"{what} is not JSON in UTF-8: {error}.") from None
 
 
+def _charset(parameters: str) -> str:
+    given = (one.strip().lower().partition("=") for one in parameters.split(";"))
+    return next((value.strip('"') for name, _, value in given if name == "charset"), "utf-8")
+
+
 async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    too_large = RefusedRequest(413, f"The body may have {limit} bytes at most.", {"connection": "close"})
-    declared = headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise too_large
+    declared = headers.get("content-length", "").lstrip("0")
+    # Python reads no more than 4,300 digits.
+    if declared.isascii() and declared.isdigit() and (len(declared) > 19 or int(declared) > limit):
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _receive_all(receive, limit)
+    except (TimeoutError, asyncio.CancelledError):
+        # Cancelled: the server is stopping, and has waited as long as it does. To say so beats a trace in the log.
+        raise RefusedRequest(408, "The body did not arrive in time.", {"connection": "close"}) from None
+
+
+async def _receive_all(receive: Receive, limit: int) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -186,9 +206,13 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise too_large
+            raise _too_large(limit)
         if not message.get("more_body"):
             return b"".join(chunks)
+
+
+def _too_large(limit: int) -> RefusedRequest:
+    return RefusedRequest(413, f"The body may have {limit} bytes at most.", {"connection": "close"})
 
 
 def _media_type(accept: str) -> str | None:
@@ -203,11 +227,13 @@ def _media_type(accept: str) -> str | None:
             liked[kind] = float(quality)
         except ValueError:
             liked[kind] = 0.0
-    anything = max(liked.get("*/*", 0.0), liked.get("application/*", 0.0))
-    as_json, as_response = liked.get(JSON, anything), liked.get(RESPONSE_JSON, 0.0)
+    anything = liked.get("application/*", liked.get("*/*", 0.0))
+    as_json, as_response = liked.get(JSON, anything), liked.get(RESPONSE_JSON, anything)
     if not as_json and not as_response:
         return None
-    return RESPONSE_JSON if as_response >= as_json else JSON
+    # Where both will do, who names the newer kind knows it, and others do better with the older one.
+    knows_it = RESPONSE_JSON in liked
+    return RESPONSE_JSON if as_response > as_json or (knows_it and as_response == as_json) else JSON
 
 
 async def _send(send: Send, status: int, answer: dict[str, Any], media_type: str, extra: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from graphql import GraphQLError
 
 from errors import ErrorCode, QueryTooComplex, Refusal
 
+LONGEST = 500  # characters of a message that quotes the document: it may quote a megabyte
 log = logging.getLogger("planner.graphql")
 
 
@@ -23,7 +24,7 @@ def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
     if isinstance(cause, Refusal):
         entry |= {"message": str(cause), "extensions": cause.extensions}
     elif cause is None:
-        entry["extensions"] = {"code": ErrorCode.GRAPHQL_INVALID.value}
+        entry |= {"message": error.message[:LONGEST], "extensions": {"code": ErrorCode.GRAPHQL_INVALID.value}}
     else:
         log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
         entry |= {

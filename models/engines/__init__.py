@@ -1,5 +1,6 @@
-"""Tortoise's two engines with three holes closed: a transaction that is cancelled while it begins or ends gives its
-connection back, a full pool answers after a bounded wait, and SQLite takes its write lock at BEGIN.
+"""Tortoise's two engines with their holes closed: a transaction that is cancelled while it begins or ends gives its
+connection back, every wait is bounded, SQLite takes its write lock at BEGIN, and what failed with nothing done (a
+connection that ended, a full disk) is Unavailable.
 
 Tortoise finds an engine by its module's path, and its migrations tell the dialect by "sqlite" or "asyncpg" in it.
 """

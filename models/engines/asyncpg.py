@@ -1,5 +1,7 @@
 """PostgreSQL through asyncpg. See models/engines/__init__.py."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -11,18 +13,61 @@ from tortoise.backends.base.client import (
     TransactionContextPooled,
 )
 from tortoise.connection import get_connections
+from tortoise.exceptions import TransactionManagementError
 
 from errors import Unavailable
 
-# What asyncpg raises when there is no server, or one that takes nobody now. TimeoutError: no connection came free.
+# What asyncpg raises where the server, or the way to it, goes away in the middle of a statement.
+GONE = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+)
+# And these, which have other causes too, where it finds the connection closed.
+CLOSED = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.InvalidTransactionStateError,  # the server ended a transaction that was idle
+    TransactionManagementError,  # as Tortoise translates it
+)
+# What it raises when there is no server, or one that takes nobody now. TimeoutError: no connection came free.
 CANNOT_CONNECT = (
+    *GONE,
     OSError,
     TimeoutError,
-    asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,  # the pool is closing
+    asyncpg.InternalClientError,
 )
+
+
+class ConnectionLost(Exception):
+    """Nobody knows whether the statement was executed, so this is a fault and no refusal."""
+
+    def __init__(self) -> None:
+        super().__init__("The connection to the database ended while a statement was under way.")
+
+
+def _is_lost(error: BaseException | None, connection: Any) -> bool:
+    return isinstance(error, GONE) or (isinstance(error, CLOSED) and _is_closed(connection))
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool has noticed it, and taken the connection back
+
+
+def _went_away() -> Unavailable:
+    return Unavailable("The database went away.", retry_after=1)
+
+
+def _took_too_long() -> Unavailable:
+    return Unavailable("The database is busy: a statement took too long.", retry_after=1)
 
 
 async def _take(client: Any) -> Any:
@@ -37,12 +82,29 @@ async def _take(client: Any) -> Any:
         raise Unavailable("The database cannot be reached, or is busy.", retry_after=1) from error
 
 
+async def _give_back(client: Any, connection: Any) -> None:
+    # asyncpg shields this against cancellation, and rolls back what is still open. Where that fails, it ends the
+    # connection and makes the next one anew: what went before is answered already, and this changes nothing about it.
+    if pool := client._pool:
+        with suppress(*CANNOT_CONNECT, asyncpg.PostgresError):
+            await pool.release(connection)
+
+
 class BoundedConnection(PoolConnectionWrapper[Any]):
-    """One statement's connection, waited for within bounds."""
+    """One statement's connection, waited for within bounds. Raises ConnectionLost where it ends with the statement
+    under way."""
 
     async def __aenter__(self) -> Any:
         self.connection = await _take(self.client)
         return self.connection
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        lost = _is_lost(exc_val, self.connection)
+        await _give_back(self.client, self.connection)
+        if lost:
+            raise ConnectionLost from exc_val
+        if isinstance(exc_val, asyncpg.QueryCanceledError):  # and all that the statement did is undone
+            raise _took_too_long() from exc_val
 
 
 class SafeTransaction(TransactionContextPooled):
@@ -55,32 +117,62 @@ class SafeTransaction(TransactionContextPooled):
         self.token = get_connections().set(self.connection_name, self.client)
         try:
             await self.client.begin()
-        except BaseException:
-            await self._give_back()
+        except BaseException as error:
+            lost = _is_lost(error, self.client._connection)
+            await self._end()
+            if lost:
+                raise _went_away() from error
             raise
         client: TransactionalDBClient = self.client
         return client
 
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        lost = _is_lost(exc_val, self.client._connection)  # and with the connection, what the transaction has done
         try:
-            if not self.client._finalized:
-                await (self.client.rollback() if exc_type else self.client.commit())
+            if exc_type is None and not self.client._finalized:
+                await self._commit()
+            elif not (self.client._finalized or lost):
+                with suppress(*GONE, *CLOSED):  # a connection that fails to roll back is not used again
+                    await self.client.rollback()
         finally:
-            await self._give_back()
+            await self._end()
+        if lost:
+            raise _went_away() from exc_val
+        if isinstance(exc_val, asyncpg.QueryCanceledError):
+            raise _took_too_long() from exc_val
 
-    async def _give_back(self) -> None:
+    async def _commit(self) -> None:
+        try:
+            await self.client.commit()
+        except Exception as error:
+            if _is_lost(error, self.client._connection):
+                raise ConnectionLost from error
+            raise
+
+    async def _end(self) -> None:
         get_connections().reset(self.token)
-        # asyncpg shields this against cancellation, and rolls back what is still open.
-        if pool := self.client._parent._pool:
-            await pool.release(self.client._connection)
+        await _give_back(self.client._parent, self.client._connection)
 
 
 class Client(AsyncpgDBClient):
-    """`wait_seconds` bounds the wait for a free connection."""
+    """`wait_seconds` bounds the wait for a free connection. A SELECT whose connection ends is asked once more."""
 
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wait_seconds = wait_seconds
+
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[dict[str, Any]]]:
+        ask: Callable[..., Awaitable[tuple[int, list[dict[str, Any]]]]] = super().execute_query
+        if not query.startswith("SELECT"):
+            return await ask(query, values)
+        try:
+            return await ask(query, values)
+        except ConnectionLost:
+            pass  # a restart ends every connection, and each is noticed by whoever uses it next
+        try:
+            return await ask(query, values)
+        except ConnectionLost as error:
+            raise _went_away() from error
 
     def acquire_connection(self) -> Any:
         return BoundedConnection(self, self._pool_init_lock)

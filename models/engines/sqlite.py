@@ -1,16 +1,63 @@
 """SQLite through aiosqlite. See models/engines/__init__.py."""
 
 import asyncio
+import logging
 import sqlite3
 from typing import Any
 
-from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
+from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 from tortoise.connection import get_connections
 
 from errors import Unavailable
 
+# What a statement fails with where the disk takes no more, for whatever reason.
+CANNOT_WRITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+
+log = logging.getLogger("planner.database")
 _ending: set[asyncio.Future[None]] = set()  # the event loop itself holds only weak references to its tasks
+
+
+def _kind(error: object) -> int:
+    """SQLite's primary result code; 0 where it is no error of SQLite's."""
+    if not isinstance(error, sqlite3.Error):
+        error = next(iter(getattr(error, "args", ())), None)  # Tortoise wraps it into one of its own
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF  # above are details
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    if _kind(error) == sqlite3.SQLITE_BUSY:
+        return _busy()
+    log.error("the database cannot be written: %s", error)  # a refusal alone would reach no operator
+    return Unavailable("The database cannot be written to.", retry_after=10)
+
+
+def _busy() -> Unavailable:
+    return Unavailable("The database is busy.", retry_after=1)
+
+
+async def _take(lock: asyncio.Lock, wait_seconds: float) -> None:
+    try:
+        async with asyncio.timeout(wait_seconds):
+            await lock.acquire()
+    except TimeoutError:
+        raise _busy() from None
+
+
+class BoundedConnection(ConnectionWrapper[Any]):
+    """The one connection, waited for within bounds."""
+
+    client: Any
+
+    async def __aenter__(self) -> Any:
+        await _take(self._lock, self.client.wait_seconds)
+        try:
+            await self.ensure_connection()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.connection
 
 
 class ImmediateTransaction(SqliteTransactionWrapper):
@@ -20,14 +67,14 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            raise Unavailable("The database is busy.", retry_after=1) from error
+            raise _unavailable(error) from error
 
 
 class SafeTransaction(SqliteTransactionContext):
     """Cancelled at any moment, it rolls back and gives the lock of the one connection back."""
 
     async def __aenter__(self) -> TransactionalDBClient:
-        await self._trxlock.acquire()
+        await _take(self._trxlock, self.connection._parent.wait_seconds)
         try:
             await self.ensure_connection()
         except BaseException:
@@ -45,9 +92,19 @@ class SafeTransaction(SqliteTransactionContext):
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         try:
             if not self.connection._finalized and exc_type is None:
-                await self.connection.commit()
+                await self._commit()
         finally:
             await self._end()
+        if _kind(exc_val) in CANNOT_WRITE:
+            raise _unavailable(exc_val) from exc_val
+
+    async def _commit(self) -> None:
+        try:
+            await self.connection.commit()
+        except sqlite3.OperationalError as error:
+            if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
+                raise _unavailable(error) from error
+            raise
 
     async def _end(self) -> None:
         get_connections().reset(self.token)
@@ -65,6 +122,15 @@ class SafeTransaction(SqliteTransactionContext):
 
 
 class Client(SqliteClient):
+    """`wait_seconds` bounds the wait for the one connection, and for another process that writes to the file."""
+
+    def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
+        super().__init__(*args, busy_timeout=round(wait_seconds * 1000), **kwargs)
+        self.wait_seconds = wait_seconds
+
+    def acquire_connection(self) -> ConnectionWrapper[Any]:
+        return BoundedConnection(self._lock, self)
+
     def _in_transaction(self) -> TransactionContext:
         return SafeTransaction(ImmediateTransaction(self), self._lock)
 

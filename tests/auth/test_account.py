@@ -11,7 +11,7 @@ from auth import Accounts
 from auth.account import email_key
 from auth.tokens import Claims
 from errors import EmailTaken, InvalidCredentials, Refusal, TokenRevoked
-from models.text import Unfit
+from models.text import Unfit, fold
 from settings import Settings
 from tests.conftest import settings_of
 from tests.people import PASSWORD, Person
@@ -44,12 +44,12 @@ async def test_an_account_is_found_in_any_spelling_of_its_email(anybody: Person,
 
 
 @given(st.emails() | st.text(max_size=20).map(lambda name: f"{name}@bücher.example"))
-def test_a_key_is_its_own_key_and_fits_its_column(email: str) -> None:
+def test_a_key_is_folded_whole_and_fits_its_column(email: str) -> None:
     try:
         key = email_key(email)
     except Unfit:
         return
-    assert email_key(key) == key
+    assert fold(key) == key
     assert len(key) <= 254
 
 

@@ -3,13 +3,12 @@ import threading
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
-from statistics import median
 from typing import Any
 
+import bcrypt as bcrypt_library
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from passlib.context import CryptContext
 from passlib.hash import bcrypt, bcrypt_sha256
 
 from auth.passwords import LONGEST, Passwords, weakness
@@ -233,46 +232,79 @@ async def test_closing_does_not_wait_for_the_queue() -> None:
     assert sum(isinstance(one, asyncio.CancelledError) for one in ended) >= 20 - passwords._threads
 
 
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How much bcrypt was made to work since the last time it was asked, in rounds: a clock would count the machine's
+    other work too."""
+    done: list[int] = []
+    real = bcrypt_library.hashpw
+
+    def hashpw(password: bytes, salt: bytes) -> bytes:
+        done.append(2 ** int(salt.split(b"$")[2]))
+        hashed: bytes = real(password, salt)
+        return hashed
+
+    def taken() -> int:
+        total = sum(done)
+        done.clear()
+        return total
+
+    monkeypatch.setattr(bcrypt_library, "hashpw", hashpw)
+    return taken
+
+
 KEPT = {
-    "nobody": None,
-    "somebody": bcrypt_sha256.using(rounds=7).hash(PASSWORD),
-    "somebody of before": bcrypt.using(rounds=7).hash(PASSWORD),
+    f"{kind.name} at {cost}": kind.using(rounds=cost).hash(PASSWORD)
+    for kind in (bcrypt_sha256, bcrypt)
+    for cost in (4, 5, 6, 7)
 }
+WRONG = {"wrong": "wrong password", "NUL": "wrong\0password", "surrogate": "\ud83e", "long": "x" * 300, "empty": ""}
 
 
-@pytest.mark.parametrize(
-    "password",
-    ["wrong password", "wrong\0password", "\ud83e", "x" * 300],
-    ids=["wrong", "with a NUL", "a lone surrogate", "too long"],
-)
-async def test_the_time_taken_does_not_tell_who_has_an_account(password: str) -> None:
-    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=7))
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+async def test_the_work_done_does_not_tell_who_has_an_account(wrong: str, work: Callable[[], int]) -> None:
+    """Also once BCRYPT_COST was changed: hashes of every cost stay until their owners sign in."""
+    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=6))
     await passwords.warm()
-    taken: dict[str, list[float]] = {name: [] for name in KEPT}
-    for _ in range(15):
-        for name, kept in KEPT.items():  # in turns, so that a busy machine slows all of them
-            begun = time.perf_counter()
-            await passwords.verify(password, kept)
-            taken[name].append(time.perf_counter() - begun)
+    assert await passwords.verify(PASSWORD, KEPT["bcrypt at 7"]) != (False, None)  # a dearer one has been met
+    work()
+
+    for name, kept in {"nobody": None, "no hash": "", **KEPT}.items():
+        assert await passwords.verify(wrong, kept) == (False, None)
+        assert work() == 2**7, name
     passwords.close()
 
-    medians = {name: median(times) for name, times in taken.items()}
-    # 8 ms each; what is told without hashing takes a tenth of one.
-    assert max(medians.values()) < 2 * min(medians.values()), medians
 
-
-async def test_the_first_of_all_sign_ins_takes_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """passlib makes its dummy hash when it is first needed: once warm, no verification makes one."""
-    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=COST))
+async def test_until_a_dearer_hash_is_met_the_setting_is_the_work(work: Callable[[], int]) -> None:
+    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=5))
     await passwords.warm()
+    work()
 
-    def no_hash(*_: Any, **__: Any) -> Callable[..., Any]:
-        raise AssertionError("a sign-in made a hash")
-
-    monkeypatch.setattr(CryptContext, "hash", no_hash)
-
-    assert await passwords.verify(PASSWORD, None) == (False, None)
+    for kept, done in ((None, 5), (KEPT["bcrypt at 4"], 5), (KEPT["bcrypt_sha256 at 6"], 6), (None, 6)):
+        await passwords.verify("wrong password", kept)
+        assert work() == 2**done
     passwords.close()
+
+
+async def test_a_right_password_costs_no_more_than_its_hash(work: Callable[[], int]) -> None:
+    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=6))
+    await passwords.verify(PASSWORD, KEPT["bcrypt_sha256 at 7"])
+    work()
+
+    assert await passwords.verify(PASSWORD, KEPT["bcrypt_sha256 at 6"]) == (True, None)
+    assert work() == 2**6
+    passwords.close()
+
+
+@pytest.mark.parametrize(("cost", "wait"), [(12, 5), (14, 20), (10, 2)])
+async def test_the_wait_is_told_by_what_a_hash_costs(cost: int, wait: int) -> None:
+    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=cost))
+    passwords._queue, passwords._pending = 0, 20 * passwords._threads
+    with pytest.raises(Unavailable) as told:
+        await passwords.verify(PASSWORD, None)
+    passwords.close()
+
+    assert told.value.retry_after == wait
 
 
 @pytest.mark.parametrize("text", ["\u0301\u0323" * 40_000, "a" + "\u0301\u0323" * 40_000], ids=["marks", "letter"])

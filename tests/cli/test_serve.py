@@ -1,3 +1,4 @@
+import asyncio
 import signal
 import socket
 import sqlite3
@@ -50,10 +51,19 @@ def test_a_bad_setting_is_told_in_a_line(planner: Planner) -> None:
         "postgresql://ana:hush/hush@127.0.0.1/planner",  # a password that is not percent-encoded
         "postgresql://ana:hush?hush@127.0.0.1/planner",
         "postgresql://ana:hush?hush=hush@127.0.0.1/planner",
+        "postgresql://ana:hush@a..b/planner",
+        "postgresql://ana:hush@127.0.0.1:5432000/planner",
+        "sqlite://{folder}",
+        "sqlite://var",
+        "sqlite://?hush",
+        "sqlite://{folder}/new.sqlite3?hush=1",
         "sqlite://{folder}/no.database",
         "sqlite://{folder}/no.database/planner.sqlite3",
     ],
-    ids=["refused", "unknown host", "slash", "question mark", "equals", "no database", "no folder"],
+    ids=[
+        *("refused", "unknown host", "slash", "question mark", "equals", "no host", "no port"),
+        *("folder", "var", "only options", "options", "no database", "no folder"),
+    ],
 )
 def test_a_database_that_cannot_be_used_is_told_in_a_line(
     planner: Planner, tmp_path: Path, command: str, url: str
@@ -99,6 +109,28 @@ async def test_it_stops_when_it_is_asked_to(make_server: Callable[..., Server], 
 
     assert time.perf_counter() - begun < 2
     assert "Traceback" not in server.log.read_text()
+
+
+@on_sqlite
+async def test_who_sends_half_a_request_does_not_hold_it_up(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    await server.start()
+    port = httpx.URL(server.url).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"POST /graphql HTTP/1.1\r\nHost: planner.test\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    )
+    await writer.drain()
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        await http.get("/health/live")  # by now the half has been read
+    begun = time.perf_counter()
+
+    assert await server.stop(signal.SIGINT) == 0
+
+    assert time.perf_counter() - begun < 7
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+    assert "Traceback" not in server.log.read_text()
+    writer.close()
 
 
 @on_sqlite

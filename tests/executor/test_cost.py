@@ -9,10 +9,18 @@ from executor import Limits
 from executor.cost import COUNTLESS, Measure, operation_of
 
 SCHEMA = build_schema("""
-  type Query { people(first: Int = 20): [Person!]! person: Person again: Int }
-  type Person { name: String friends(first: Int): [Person!]! }
+  type Query { people(first: Int = 20): [Person!]! person: Person again: Int search: [Person!]! }
+  type Person { name: String friends(first: Int): [Person!]! languages: [Person!]! age: Int search: String }
 """)
-LIMITS = Limits(tokens=2_000, depth=4, cost=1_000, page=100, once=frozenset({"again"}))
+LIMITS = Limits(
+    tokens=2_000,
+    depth=4,
+    cost=1_000,
+    page=100,
+    once=frozenset({"again"}),
+    weights={"Query.search": 500, "Person.age": 50, "Query.__type": 200},
+    lists={"Person.languages": 3, "__Schema.types": 10},
+)
 
 
 def measure(document: str, **variables: Any) -> Measure:
@@ -35,6 +43,11 @@ def measure(document: str, **variables: Any) -> Measure:
         ("{ person { ... on Person { name } ... { name } } }", 2, 3),
         ("{ unknown { name } ...Nowhere }", 2, 2),
         ("{ ...A } fragment A on Query { again ...A }", 1, 1),
+        ("{ search { search } }", 2, 500 + 1),
+        ("{ people(first: 10) { age } }", 2, 1 + 10 * 50),
+        ("{ person { languages { name } } }", 3, 2 + 3),
+        ('{ __type(name: "Person") { name } }', 2, 200 + 1),
+        ("{ __schema { types { name } } }", 3, 2 + 10),
     ],
 )
 def test_a_document_is_measured_by_the_values_that_its_answer_may_hold(document: str, depth: int, cost: int) -> None:
@@ -48,6 +61,8 @@ def test_a_page_size_may_stand_in_a_variable() -> None:
 
     assert measure(document).cost == 1 + 7
     assert measure(document, n=50).cost == 1 + 50
+    assert measure(document, n=50.0).cost == 1 + 50  # GraphQL takes it for an Int
+    assert measure(document, n=50.5).cost == 2
     assert measure(document, n="many").cost == 2
     assert measure(document, n=50).depends_on_variables
     assert not measure("{ people(first: 50) { name } }").depends_on_variables
@@ -64,6 +79,9 @@ def test_a_page_size_may_stand_in_a_variable() -> None:
         ),
         ("{ a: again b: again }", "fields of again", 2),
         ("{ again ...A } fragment A on Query { c: again }", "fields of again", 2),
+        ("{" + "person { name } " * 101 + "}", "repeats of one field", 101),
+        ("{ ...A ...A } fragment A on Query {" + "a: person { name } " * 101 + "}", "repeats of one field", 101),
+        ("{ person { name } } query B {" + "person { name } " * 100 + "}", "repeats of one field", 101),
     ],
 )
 def test_what_is_past_a_limit_is_refused_with_both_numbers(document: str, measure_: str, cost: int) -> None:
@@ -71,6 +89,19 @@ def test_what_is_past_a_limit_is_refused_with_both_numbers(document: str, measur
         LIMITS.refuse(measure(document))
 
     assert (refused.value.measure, refused.value.cost) == (measure_, cost)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{" + "person { name } " * 100 + "}",
+        "{" + "".join(f"a{n}: person {{ name }} " for n in range(101)) + "}",
+        "{ person {" + "name " * 101 + "} }",
+        "{" + "...A " * 101 + "} fragment A on Query { person { name } }",
+    ],
+)
+def test_what_validation_compares_quickly_may_repeat(document: str) -> None:
+    LIMITS.refuse(measure(document))
 
 
 def test_fragments_that_spell_out_countless_fields_are_measured_in_one_pass() -> None:

@@ -2,7 +2,7 @@ import pytest
 from graphql import GraphQLSyntaxError
 
 from executor import Documents, Limits
-from executor.documents import LONGEST_KEPT, MOST
+from executor.documents import LONGEST_KEPT, MOST, MOST_CHARACTERS
 
 LIMITS = Limits(tokens=100, depth=10, cost=100, page=100, once=frozenset())
 
@@ -29,6 +29,16 @@ def test_a_very_long_document_is_not_kept() -> None:
     long = "{ a } #" + "x" * LONGEST_KEPT
 
     assert documents.get(long) is not documents.get(long)
+
+
+def test_long_documents_grow_the_store_no_further() -> None:
+    documents = Documents(LIMITS)
+    used = documents.get("{ used }")
+    for number in range(2 * MOST_CHARACTERS // LONGEST_KEPT):
+        documents.get(f"{{ f{number} }} #".ljust(LONGEST_KEPT, "x"))
+        assert documents.get("{ used }") is used
+
+    assert MOST_CHARACTERS - LONGEST_KEPT < sum(len(one.text) for one in documents._kept.values()) <= MOST_CHARACTERS
 
 
 @pytest.mark.parametrize("text", ["{", "", "{" + "a " * 101 + "}", "{a" * 5_000])

@@ -83,6 +83,28 @@ def first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         del sys.modules[name]
 
 
+SLOW = """
+from tortoise import migrations
+from tortoise.migrations import operations as ops
+
+
+class Migration(migrations.Migration):
+    dependencies = [("models", "0001_initial")]
+    operations = [ops.RunSQL("SELECT pg_sleep(0.4)")]
+"""
+
+
+@pytest.mark.parametrize("empty", ["postgresql"], indirect=True)
+async def test_a_migration_may_take_longer_than_a_request(empty: Settings, first_version: Path) -> None:
+    (first_version / "0002_slow.py").write_text(SLOW)
+    hurried = empty.model_copy(update={"database_statement_seconds": 0.1})
+    applied: list[str] = []
+
+    await models.migrate(hurried, applied.append)
+
+    assert applied[-1] == "0002_slow"
+
+
 async def test_a_later_version_takes_the_data_along(empty: Settings, first_version: Path) -> None:
     """Without our editor Tortoise 1.1.9 loses indexes on SQLite, and with foreign keys on the rows that point here."""
     await models.migrate(empty, lambda name: None)

@@ -69,3 +69,17 @@ async def test_lists_below_a_list_are_one_statement_more(
         titles = [below["title"] for below in event["creator"]["events"]["nodes"]]
         assert titles == (["5", "3"] if event["creator"]["username"] == "ana" else ["4", "2"])
         assert event["creator"]["events"]["totalCount"] == 3
+
+
+async def test_equal_questions_about_tags_are_asked_once(ana: Person, statements: Callable[[], list[str]]) -> None:
+    await ana.creates_event(tags=["a", "b"])
+    statements()
+
+    answer = await ana.asks('{ one: tags { tag } two: tags(first: 20) { count } b: tags(startsWith: "b") { tag } }')
+
+    assert len(statements()) == 2
+    assert answer.data == {
+        "one": [{"tag": "a"}, {"tag": "b"}],
+        "two": [{"count": 1}, {"count": 1}],
+        "b": [{"tag": "b"}],
+    }

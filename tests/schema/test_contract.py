@@ -5,7 +5,7 @@ from typing import Any
 
 from graphql import GraphQLNamedType, build_schema
 
-from schema import schema
+from schema import LIMITS, schema
 
 PROMISED = build_schema((Path(__file__).parent / "contract.graphql").read_text(encoding="utf-8"))
 PUBLISHED = build_schema(schema.as_str())
@@ -38,3 +38,13 @@ def test_every_error_code_is_published_with_what_was_promised_of_it() -> None:
 
 def _descriptions(type_: Any) -> dict[str, str | None]:
     return {name: value.description for name, value in type_.values.items()}
+
+
+def test_the_limits_speak_of_fields_that_there_are() -> None:
+    """A name misspelled there would cost nothing."""
+    fields = {f"{name}.{field}" for name, one in PUBLISHED.type_map.items() for field in getattr(one, "fields", {})}
+
+    assert LIMITS.weights.keys() <= fields | {"Query.__type"}
+    assert LIMITS.lists.keys() <= fields
+    assert LIMITS.once <= {one.partition(".")[2] for one in fields} | {"__schema"}
+    assert {one for one in fields if one.endswith(".totalCount")} <= LIMITS.weights.keys()

@@ -1,6 +1,8 @@
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 import models
@@ -75,11 +77,18 @@ async def test_no_input_names_another_creator(ana: Person, ben: Person) -> None:
         ({"tags": [str(n) for n in range(21)]}, {"tags"}),
         ({"tags": ["x" * 51]}, {"tags"}),
         ({"tags": ["ok", " "]}, {"tags"}),
+        ({"tags": ["same"] * 201}, {"tags"}),
+        ({"tags": ["ok", "\u200b\ufeff"]}, {"tags"}),
+        ({"title": "\u200b\u200d\u2060\ufeff\u00ad\u3164"}, {"title"}),
         ({"capacity": 0}, {"capacity"}),
         ({"startsAt": "2026-12-01T10:00:00Z"}, {"timeZone"}),
         ({"startsAt": "2026-12-01T10:00:00", "timeZone": "UTC"}, {"startsAt"}),
         ({"startsAt": "2026-02-30T10:00:00Z", "timeZone": "UTC"}, {"startsAt"}),
         ({"startsAt": "0001-01-01T00:00:00+14:00", "timeZone": "UTC"}, {"startsAt"}),
+        (
+            {"startsAt": "0001-01-01T00:00:00Z", "endsAt": "9999-12-31T23:59:59.999999Z", "timeZone": "UTC"},
+            {"startsAt", "endsAt"},
+        ),
         ({"endsAt": "2026-12-01T10:00:00Z", "timeZone": "UTC"}, {"startsAt"}),
         ({"startsAt": "2026-12-01T10:00:00Z", "timeZone": "Mars/Olympus"}, {"timeZone"}),
         (
@@ -91,6 +100,35 @@ async def test_no_input_names_another_creator(ana: Person, ben: Person) -> None:
 async def test_every_wrong_field_is_named_at_once(ana: Person, wrong: dict[str, Any], fields: set[str]) -> None:
     assert (await ana.tries_to_create(**wrong)).fields.keys() == fields
     assert await models.Event.all().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("0002-01-01T00:00:00Z", "0002-01-01T00:00:00Z"),
+        ("9998-12-31T23:59:59.999999Z", "9998-12-31T23:59:59.999999Z"),
+        ("0001-12-31T23:00:00-02:00", "0002-01-01T01:00:00Z"),
+        ("9998-12-31T23:00:00-02:00", None),
+        ("9999-12-31T23:59:59.999999Z", None),
+        ("9999-12-31T23:59:59.999999-12:00", None),
+        ("0001-01-01T00:00:00Z", None),
+    ],
+)
+async def test_an_instant_comes_back_or_the_years_are_named(ana: Person, sent: str, kept: str | None) -> None:
+    """PostgreSQL would keep the ends of Python's years as -infinity and infinity, which no answer can hold."""
+    answer = await ana.tries_to_create(startsAt=sent, timeZone="UTC")
+
+    if kept:
+        assert answer.data["createEvent"]["startsAt"] == kept
+    else:
+        assert "years 0002 to 9998" in answer.fields["startsAt"]
+
+
+async def test_a_location_of_nothing_that_is_seen_is_none(ana: Person) -> None:
+    event = await ana.creates_event(location=" \u200b\ufeff ", title="a\u200bb 👩\u200d👩\u200d👧", tags=["a\u200bb"])
+
+    assert event["location"] == ""
+    assert (event["title"], event["tags"]) == ("a\u200bb 👩\u200d👩\u200d👧", ["a\u200bb"])  # what joins emoji stays
 
 
 @pytest.mark.parametrize("wrong", [{"title": 5}, {"startsAt": 5}, {"capacity": 2**40}, {"tags": [None]}])
@@ -156,8 +194,15 @@ async def test_a_cursor_of_another_list_or_a_forged_one_is_refused(ana: Person) 
     of_user = 'query ($after: String) { user(username: "ana") { events(after: $after) { nodes { id } } } }'
 
     assert (await ana.asks(of_user, after=cursor)).fields.keys() == {"after"}
-    for forged in ("", "abc", "💥", cursor[:-4] + "AAAA", cursor + "A" * 5):
+    beyond = forged_cursor(["0001-01-01T00:00:00+14:00", "01a20e77-3739-73fe-bd0f-ca4b2808d016"])
+    for forged in ("", "abc", "💥", cursor[:-4] + "AAAA", cursor + "A" * 5, beyond, forged_cursor([None, 1])):
         assert (await ana.asks(LIST, after=forged)).fields.keys() == {"after"}
+
+
+def forged_cursor(values: list[Any]) -> str:
+    """A cursor of the list of all events, well made, that no page ever had."""
+    payload = orjson.dumps(values)
+    return base64.urlsafe_b64encode(models.EventList().keyset._digest(payload) + payload).decode().rstrip("=")
 
 
 async def test_a_page_has_20_where_nothing_else_is_said(ana: Person) -> None:

@@ -25,4 +25,5 @@ async def test_allowed_origins_may_call_it(settings: Settings) -> None:
 
     assert asked.status_code == 200
     assert answered.headers["access-control-allow-origin"] == "https://app.example.org"
+    assert answered.headers["access-control-expose-headers"] == "x-request-id, retry-after"
     assert "access-control-allow-origin" not in other.headers

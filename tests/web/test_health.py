@@ -1,0 +1,57 @@
+import os
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tortoise import Tortoise
+
+import models
+from app import create_app
+from settings import Settings
+from tests.conftest import settings_of
+from tests.postgresql import drop_database, new_database
+
+
+@pytest.fixture
+async def lost(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings with a database of its own, which a test may spoil."""
+    if settings.database_url.startswith("sqlite"):
+        yield settings
+        return
+    server, name = os.environ["PLANNER_TEST_POSTGRESQL"], f"planner_health_{os.getpid()}"
+    own = settings_of(await new_database(server, name))
+    await models.migrate(own, lambda name: None)
+    yield own
+    await drop_database(server, name)
+
+
+async def spoil(settings: Settings) -> None:
+    """Takes the database away under the running server."""
+    if settings.database_url.startswith("sqlite"):
+        # SQLite holds its file open, and what it has read of it in memory: as after a restart of the connection.
+        await Tortoise.get_connection("default").close()
+        file = settings.database_url.removeprefix("sqlite://")
+        with open(file, "wb") as garbage:  # noqa: ASYNC230 - a moment
+            garbage.write(b"a shopping list: eggs, flour, " * 1_000)
+        return
+    name = settings.database_url.rpartition("/")[2]
+    await drop_database(os.environ["PLANNER_TEST_POSTGRESQL"], name)
+
+
+async def test_it_is_ready_while_the_database_answers(lost: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(lost)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://planner.test") as http,
+    ):
+        before = await http.get("/health/ready")
+        await spoil(lost)
+        after = await http.get("/health/ready")
+        alive = await http.get("/health/live")
+
+    assert (before.status_code, before.json()) == (200, {"status": "ok"})
+    assert (after.status_code, after.json()) == (503, {"status": "unavailable"})
+    assert after.headers["retry-after"] == "1"
+    assert "not ready: the database does not answer" in caplog.text
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
