@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock explorer schema bench clean
+.PHONY: help install run test check format lock explorer schema demo bench deep-pages clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,8 +57,14 @@ format: $(DEV) ## Format the code and mend what the linter can
 schema: $(RUNTIME) ## Write schema.graphql anew from the code
 	@$(BIN)/planner schema > schema.graphql.new && mv schema.graphql.new schema.graphql
 
+demo: install ## Serve an invented month on 127.0.0.1:8000, thrown away at the end (make demo ARGS=--open)
+	@exec $(BIN)/planner demo $(ARGS)
+
 bench: $(DEV) ## Measure the list of 20 against its limit and its rival
 	@$(BIN)/python -m bench
+
+deep-pages: $(DEV) ## Measure a page half way down 1,000,000 events against the first
+	@$(BIN)/python -m bench.deep_pages
 
 lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
 	@$(PIP) install uv==0.13.9

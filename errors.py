@@ -69,6 +69,27 @@ class TokenRevoked(Refusal):
         super().__init__("The access token's session has ended. Sign in again for a new one.")
 
 
+class RefreshTokenInvalid(Refusal):
+    code = ErrorCode.TOKEN_INVALID
+
+    def __init__(self) -> None:
+        super().__init__("The refresh token is not valid. Sign in again.")
+
+
+class SessionExpired(Refusal):
+    code = ErrorCode.TOKEN_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__("The session is over: it was not used for too long, or is too old. Sign in again.")
+
+
+class SessionEnded(Refusal):
+    code = ErrorCode.TOKEN_REVOKED
+
+    def __init__(self) -> None:
+        super().__init__("This refresh token was used before, so the session has been ended. Sign in again.")
+
+
 class ValidationFailed(Refusal):
     """`fields` maps each wrong field of the input (or argument), by its GraphQL name, to what is wrong with it."""
 
@@ -104,6 +125,60 @@ class UsernameTaken(Refusal):
         super().__init__("This username is taken. Choose another.")
 
 
+class Forbidden(Refusal):
+    code = ErrorCode.FORBIDDEN
+
+
+class NotFound(Refusal):
+    """`what` is a noun, such as "event"."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no such {what}.")
+
+
+class Conflict(Refusal):
+    """`version` is the event's current one."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"The event has changed: it is at version {version} now. Read it again, then change that.")
+        self.version = version
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {**super().extensions, "version": self.version}
+
+
+class KeyReused(Refusal):
+    code = ErrorCode.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("This idempotencyKey was used for another input. Take a new key for a new event.")
+
+
+class EventCancelled(Refusal):
+    code = ErrorCode.EVENT_CANCELLED
+
+    def __init__(self) -> None:
+        super().__init__("The event is cancelled, and stays as it is; its creator can still delete it.")
+
+
+class CapacityBelowConfirmed(Refusal):
+    code = ErrorCode.CAPACITY_BELOW_CONFIRMED
+
+    def __init__(self, capacity: int, confirmed: int) -> None:
+        held = "1 person holds a seat" if confirmed == 1 else f"{confirmed} people hold a seat"
+        super().__init__(f"{held}, so the capacity cannot be {capacity}.")
+        self.confirmed = confirmed
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {**super().extensions, "confirmed": self.confirmed}
+
+
 class QueryTooComplex(Refusal):
     """`measure` names what is counted, such as "tokens"; `cost` is how many there are, `limit` how many may be."""
 
@@ -120,6 +195,21 @@ class QueryTooComplex(Refusal):
 
 class BadRequest(Refusal):
     code = ErrorCode.BAD_REQUEST
+
+
+class RateLimited(Refusal):
+    """`retry_after` is the wait in seconds."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, retry_after: int) -> None:
+        # One text for every count: which one is full would tell whether there is such an account.
+        super().__init__(f"Too many tries. Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {**super().extensions, "retryAfter": self.retry_after}
 
 
 class Unavailable(Refusal):

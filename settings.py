@@ -1,6 +1,7 @@
 """Every setting with its default and unit. The only reader of the environment."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,11 +46,18 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    public_url: str = Field(
+        "", description="The address under which clients reach the server; if empty, as each request says."
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Web origins that may call this server from a browser (CORS), with commas between; or *."
     )
+    keys_folder: str = Field(
+        "", description="Holds the keys that planner keys makes; if empty, SECRET_KEY alone signs the access tokens."
+    )
     access_token_minutes: int = Field(15, ge=1, le=24 * 60, description="An access token's life.")
-    refresh_token_days: int = Field(14, ge=1, le=90, description="A refresh token's life.")
+    refresh_token_days: int = Field(14, ge=1, le=90, description="A session that is not used for as long is over.")
+    session_days: int = Field(30, ge=1, le=365, description="A session that is as old is over, however it is used.")
     token_issuer: str = Field("planner", min_length=1, description="The access token's iss.")
     token_audience: str = Field("planner", min_length=1, description="The access token's aud.")
     password_min_length: int = Field(8, ge=8, le=64, description="Characters a new password has at least.")
@@ -61,6 +69,22 @@ class Settings(BaseSettings):
     )
     bcrypt_queue: int = Field(
         32, ge=1, le=10_000, description="Passwords that may wait to be hashed; more are answered UNAVAILABLE."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-For says who calls, with commas between.",
+    )
+    address_signups_per_hour: int = Field(
+        60, ge=1, le=1_000_000, description="Sign-ups from one address; a quarter of them in a minute, thrice in a day."
+    )
+    address_guesses_per_hour: int = Field(
+        100, ge=1, le=1_000_000, description="Wrong sign-ins from one address; in a minute and a day likewise."
+    )
+    account_guesses_per_hour: int = Field(
+        20,
+        ge=4,
+        le=1000,
+        description="Wrong passwords for one account from each place that it knows, and from all others together.",
     )
     max_body_bytes: int = Field(
         1_048_576, ge=1024, le=64 * 1024 * 1024, description="A larger request is refused: 413."
@@ -77,7 +101,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must be text in UTF-8. {NEW_SECRET}") from None  # its own words tell a part of it
         raise ValueError(f"must be at least 32 bytes. {NEW_SECRET}")
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", value):
+            raise ValueError("must be an address like https://example.org, without ? and #")
+        return value.rstrip("/")
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(o.strip() for o in value.split(",") if o.strip()) if isinstance(value, str) else value
@@ -91,6 +122,18 @@ class Settings(BaseSettings):
                 r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin
             ):
                 raise ValueError(f"{origin} is not an origin; write it like https://example.org, without a path")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    f"{proxy} is no address and no network; write it like 10.0.0.1 or 10.0.0.0/8"
+                ) from None
         return value
 
     @field_validator("database_url")

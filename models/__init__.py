@@ -1,5 +1,6 @@
 """What is stored, and what may happen to it: the tables with their rules."""
 
+from models.clashes import Span, clashes
 from models.database import (
     TORTOISE_ORM,
     DatabaseUnreachable,
@@ -7,10 +8,16 @@ from models.database import (
     close_database,
     open_database,
 )
-from models.event import Event, EventInput, EventList
+from models.event import Event, EventStatus
+from models.event_input import EventInput
+from models.event_list import EventList, EventOrder, EventOrderField, OrderDirection
+from models.filters import EventFilter, Mine
+from models.forget import forget
 from models.migrating import migrate, pending_migrations
 from models.pages import Page, PageRequest
+from models.place import KnownPlace
 from models.reads import Row
+from models.rsvp import Rsvp, RsvpList, RsvpStatus
 from models.session import Session
 from models.tags import EventTag, tag_counts
 from models.user import User
@@ -19,16 +26,29 @@ __all__ = [
     "TORTOISE_ORM",
     "DatabaseUnreachable",
     "Event",
+    "EventFilter",
     "EventInput",
     "EventList",
+    "EventOrder",
+    "EventOrderField",
+    "EventStatus",
     "EventTag",
+    "KnownPlace",
+    "Mine",
+    "OrderDirection",
     "Page",
     "PageRequest",
     "Row",
+    "Rsvp",
+    "RsvpList",
+    "RsvpStatus",
     "Session",
+    "Span",
     "User",
     "ask_database",
+    "clashes",
     "close_database",
+    "forget",
     "migrate",
     "open_database",
     "pending_migrations",

@@ -65,9 +65,12 @@ def _connection(settings: Settings) -> dict[str, Any]:
             "maxsize": settings.database_pool_size,
             "wait_seconds": settings.database_wait_seconds,
             "timeout": settings.database_wait_seconds,
+            # A row that a frozen server holds must not take the connections of all the others: they wait for it
+            # within bounds too, and PostgreSQL ends a transaction that says nothing any more.
             "server_settings": {
                 "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
-                "idle_in_transaction_session_timeout": "60s",
+                "lock_timeout": str(round(settings.database_wait_seconds * 1000)),
+                "idle_in_transaction_session_timeout": "30s",
             },
         },
     }
@@ -90,12 +93,15 @@ def make_folder(settings: Settings) -> None:
     sqlite_file(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+_WITH_TABLES = ("user", "session", "place", "event", "tags", "rsvp", "idempotency", "search")
+
+
 def _config(connection: dict[str, Any]) -> dict[str, Any]:
     return {
         "connections": {"default": connection},
         "apps": {
             "models": {
-                "models": ["models.user", "models.session", "models.event", "models.tags"],
+                "models": [f"models.{name}" for name in _WITH_TABLES],
                 "default_connection": "default",
                 "migrations": "models.migrations",
             }

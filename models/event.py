@@ -1,84 +1,39 @@
-"""An event: what may be published, and how it is found. All rules of an event's own fields are in this file."""
+"""An event: published, changed, cancelled, deleted, and by whom. All that decides about an event is in this file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
 from tortoise.indexes import Index
-from tortoise.transactions import in_transaction
 from uuid6 import uuid7
 
-from errors import TokenRevoked, ValidationFailed
-from models.pages import Keyset, Page, PageRequest
-from models.reads import Condition, Row, count_each, select, select_each
-from models.tags import EventTag, TagList, fit_tags
-from models.text import URL_LONGEST, Unfit, fit, fold, instant, time_zone, url
+from errors import CapacityBelowConfirmed, Conflict, EventCancelled, Forbidden, NotFound, TokenRevoked
+from models.changes import Change, ChangeKind, EventChanged, told_transaction
+from models.event_input import DETAILS, LOCATION_LONGEST, TITLE_LONGEST, EventInput, checked
+from models.idempotency import IdempotencyKey
+from models.reads import Condition, Row, select
+from models.search import SEARCHED, EventText
+from models.tags import EventTag, TagList
+from models.text import URL_LONGEST, fold
 from models.user import User
 
-TITLE_LONGEST = 200
-DESCRIPTION_LONGEST = 10_000
-LOCATION_LONGEST = 200
-CAPACITY_LARGEST = 1_000_000
+NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+TITLE_KEY_LONGEST = 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventInput:
-    """What a client says of an event: unchecked, addresses, instants and time zones still text."""
-
-    title: str
-    image: str | None = None
-    description: str
-    tags: list[str]
-    location: str
-    starts_at: str | None = None
-    ends_at: str | None = None
-    time_zone: str | None = None
-    capacity: int | None = None
-
-    def checked(self) -> dict[str, Any]:
-        """The columns' values. Raises ValidationFailed, naming every wrong field at once."""
-        wrong: dict[str, str] = {}
-
-        def check(field: str, rule: Any, value: Any, **bounds: Any) -> Any:
-            try:
-                return None if value is None else rule(value, **bounds)
-            except Unfit as reason:
-                wrong[field] = str(reason)
-                return None
-
-        starts_at = check("startsAt", instant, self.starts_at)
-        ends_at = check("endsAt", instant, self.ends_at)
-        values = {
-            "title": check("title", fit, self.title, shortest=1, longest=TITLE_LONGEST),
-            "image": check("image", url, self.image),
-            "description": check("description", fit, self.description, longest=DESCRIPTION_LONGEST, layout=True),
-            "tags": check("tags", fit_tags, self.tags),
-            "location": check("location", fit, self.location, longest=LOCATION_LONGEST),
-            "starts_at": starts_at,
-            "ends_at": ends_at,
-            "time_zone": check("timeZone", time_zone, self.time_zone),
-            "capacity": self.capacity,
-        }
-        if self.ends_at is not None and self.starts_at is None:
-            wrong.setdefault("startsAt", "is needed where endsAt is given.")
-        if starts_at and ends_at and ends_at <= starts_at:
-            wrong.setdefault("endsAt", "must be after startsAt.")
-        if (self.starts_at is not None or self.ends_at is not None) and self.time_zone is None:
-            wrong.setdefault("timeZone", "is needed where startsAt or endsAt is given, such as Europe/Berlin.")
-        if self.capacity is not None and not 1 <= self.capacity <= CAPACITY_LARGEST:
-            wrong["capacity"] = f"must be from 1 to {CAPACITY_LARGEST}, or left out for no limit."
-        if wrong:
-            raise ValidationFailed(wrong)
-        return values
+class EventStatus(StrEnum):
+    SCHEDULED = "SCHEDULED"
+    CANCELLED = "CANCELLED"
 
 
 class Event(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     creator: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("models.User", related_name=False)
+    creator_id: UUID
     title = fields.CharField(max_length=TITLE_LONGEST)
     image = fields.CharField(max_length=URL_LONGEST, null=True)
     description = fields.TextField()
@@ -87,75 +42,202 @@ class Event(Model):
     starts_at = fields.DatetimeField(null=True)
     ends_at = fields.DatetimeField(null=True)
     time_zone = fields.CharField(max_length=64, null=True)
+    status = fields.CharField(max_length=9, default=EventStatus.SCHEDULED.value, db_default=EventStatus.SCHEDULED.value)
     capacity = fields.IntField(null=True)
+    # Counted here, and changed only together with the rows of `rsvps` that they count: see models/rsvp.py.
+    confirmed_count = fields.IntField(default=0, db_default=0)
+    waitlist_count = fields.IntField(default=0, db_default=0)
+    tickets = fields.IntField(default=0, db_default=0)  # how many places were given, ever: each takes the next number
+    version = fields.IntField(default=1, db_default=1)
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
+    # What lists are ordered and filtered by, made of the columns above: see _keys.
+    title_key = fields.CharField(max_length=TITLE_KEY_LONGEST, db_default="")
+    location_key = fields.TextField(db_default="")
+    starts_key = fields.DatetimeField(db_default=NEVER)
 
     class Meta:
         table = "events"
         indexes = (
             Index(fields=("created_at", "id"), name="events_newest"),
             Index(fields=("creator_id", "created_at", "id"), name="events_newest_of_creator"),
+            Index(fields=("starts_key", "id"), name="events_soonest"),
+            Index(fields=("title_key", "id"), name="events_by_title"),
+            Index(fields=("confirmed_count", "id"), name="events_by_confirmed"),
         )
 
-    @classmethod
-    async def publish(cls, said: EventInput, *, creator_id: str, now: datetime) -> str:
-        """The new event's id. `now` is aware and in UTC.
+    computed: ClassVar = {"relevance": "{t}.relevance"}  # in lists of a search alone: see models/search.py
 
-        Raises ValidationFailed, and TokenRevoked where the creator is gone.
+    @classmethod
+    async def publish(
+        cls,
+        said: EventInput,
+        *,
+        creator_id: str,
+        now: datetime,
+        key: str | None = None,
+        paths: Sequence[str] = ("id",),
+    ) -> Row:
+        """The new event's fields; with an idempotency key that was used before, those of the event made then.
+
+        `now` is aware and in UTC. Raises ValidationFailed, KeyReused, TokenRevoked where the creator is gone, and
+        NotFound where the key's event is.
         """
-        values = said.checked()
-        async with in_transaction():
-            try:
-                event = await cls.create(creator_id=UUID(creator_id), created_at=now, updated_at=now, **values)
-            except IntegrityError:
-                raise TokenRevoked from None  # the account was deleted since its token was looked at
-            await EventTag.bulk_create(EventTag(key=fold(tag), event_id=event.id) for tag in event.tags)
-        return str(event.id)
+        values, user_id, event_id = checked(vars(said)), UUID(creator_id), uuid7()
+        try:
+            async with told_transaction() as told:
+                if key is not None:
+                    first = await IdempotencyKey.claim(key, values, user_id=user_id, event_id=event_id, now=now)
+                    if first != event_id:
+                        return await cls.found(str(first), paths)
+                event = await cls.create(
+                    id=event_id, creator_id=user_id, created_at=now, updated_at=now, **values, **_keys(values)
+                )
+                await EventTag.write(event_id, event.tags)
+                await EventText.write(event_id, values)
+                told.append(EventChanged(ChangeKind.CREATED, str(event_id), None, event.row))
+                return await cls.found(str(event_id), paths)
+        except IntegrityError:
+            raise TokenRevoked from None  # the account was deleted since its token was looked at
+
+    @classmethod
+    async def amend(
+        cls,
+        event_id: str,
+        given: Mapping[str, Any],
+        *,
+        editor_id: str,
+        now: datetime,
+        if_version: int | None = None,
+        paths: Sequence[str] = ("id",),
+    ) -> Row:
+        """Changes the fields given, by their columns' names; where nothing differs, the version stays.
+
+        Raises NotFound, Forbidden, EventCancelled, Conflict, ValidationFailed, CapacityBelowConfirmed.
+        """
+        from models.rsvp import Rsvp  # which stands on this file
+
+        async with told_transaction() as told:
+            event = await cls.locked(event_id)
+            event.refuse_others(editor_id)
+            event.refuse_if_cancelled()
+            if if_version is not None and if_version != event.version:
+                raise Conflict(event.version)
+            values = checked(given, kept={name: getattr(event, name) for name in DETAILS})
+            changed = {name: value for name, value in values.items() if value != getattr(event, name)}
+            if changed:
+                if "capacity" in changed:
+                    event.refuse_below_confirmed(changed["capacity"])
+                await event.change(told, ChangeKind.UPDATED, now, **changed, **_keys(changed))
+                if "tags" in changed:
+                    await EventTag.filter(event_id=event.id).delete()
+                    await EventTag.write(event.id, event.tags)
+                if SEARCHED & changed.keys():
+                    await EventText.write(event.id, event.row)
+                await Rsvp.settle(event, told, now)
+            return await cls.found(event_id, paths)
+
+    @classmethod
+    async def cancel(cls, event_id: str, *, editor_id: str, now: datetime, paths: Sequence[str] = ("id",)) -> Row:
+        """Saying it again changes nothing. Raises NotFound, Forbidden."""
+        async with told_transaction() as told:
+            event = await cls.locked(event_id)
+            event.refuse_others(editor_id)
+            if not event.is_cancelled:
+                await event.change(told, ChangeKind.CANCELLED, now, status=EventStatus.CANCELLED.value)
+            return await cls.found(event_id, paths)
+
+    @classmethod
+    async def remove(cls, event_id: str, *, editor_id: str) -> None:
+        """Deletes the event with its tags and places. Raises NotFound, Forbidden."""
+        async with told_transaction() as told:
+            event = await cls.locked(event_id)
+            event.refuse_others(editor_id)
+            await event.go(told)
 
     @classmethod
     async def read(cls, event_id: str, paths: Sequence[str]) -> Row | None:
         """The event's fields, or None where there is no such event."""
-        try:
-            key = UUID(event_id)
-        except ValueError:
-            return None  # no event has such an id
-        rows = await select(cls, paths, Condition("t.id = ?", (key,)))
+        key = as_key(event_id)
+        rows = await select(cls, paths, Condition("t.id = ?", (key,))) if key else []
         return rows[0] if rows else None
 
+    @classmethod
+    async def found(cls, event_id: str, paths: Sequence[str]) -> Row:
+        """The event's fields. Raises NotFound.
 
-@dataclass(frozen=True)
-class EventList:
-    """The events that a condition holds for, newest first. `scope` names the list in its cursors."""
+        What changes an event reads its answer so, inside the transaction: read afterwards, on another connection, it
+        could be UNAVAILABLE, which says that nothing was done.
+        """
+        row = await cls.read(event_id, paths)
+        if row is None:
+            raise NotFound("event")
+        return row
 
-    where: Condition = Condition()
-    scope: str = "events"
+    @classmethod
+    async def locked(cls, event_id: str) -> "Event":
+        """The event, which nobody else changes before this transaction ends. Raises NotFound."""
+        key = as_key(event_id)
+        # On SQLite the whole database is the transaction's, from its first statement on.
+        event = await cls.filter(id=key).select_for_update().get_or_none() if key else None
+        if event is None:
+            raise NotFound("event")
+        return event
+
+    async def change(self, told: list[Change], kind: ChangeKind, now: datetime, **columns: Any) -> None:
+        """A new version of the locked event, with these columns."""
+        await self.write(told, kind, version=self.version + 1, updated_at=now, **columns)
+
+    async def go(self, told: list[Change]) -> None:
+        """The locked event is no more."""
+        await self.delete()
+        told.append(EventChanged(ChangeKind.DELETED, str(self.id), self.row, None))
+
+    async def write(self, told: list[Change], kind: ChangeKind, **columns: Any) -> None:
+        """The locked event with these columns, told of after the commit."""
+        before = self.row
+        self.update_from_dict(columns)
+        await self.save(update_fields=columns)
+        told.append(EventChanged(kind, str(self.id), before, self.row))
 
     @property
-    def keyset(self) -> Keyset:
-        return Keyset((("created_at", "DESC"), ("id", "DESC")), self.scope)
+    def row(self) -> Row:
+        """All that stands in its row, as `read` gives it."""
+        row = {name: getattr(self, name) for name in self._meta.db_fields if name != "creator_id"}
+        return {**row, "id": str(self.id), "creator": {"id": str(self.creator_id)}}
 
-    @classmethod
-    def of_creator(cls, user_id: str) -> "EventList":
-        return cls(Condition("t.creator_id = ?", (UUID(user_id),)), scope=f"creator {user_id}")
+    @property
+    def is_cancelled(self) -> bool:
+        return self.status == EventStatus.CANCELLED
 
-    def refuse_foreign_cursor(self, cursor: str | None) -> None:
-        """Raises ValidationFailed on `after`, where it is not a cursor of this list."""
-        self.keyset.behind(cursor)
+    def refuse_others(self, editor_id: str) -> None:
+        if str(self.creator_id) != editor_id:
+            raise Forbidden("Only its creator may do this to the event.")
 
-    @classmethod
-    async def pages(cls, lists: Sequence["EventList"], paths: Sequence[str], request: PageRequest) -> list[Page]:
-        """A page of each list, all read in one statement. The lists differ in their conditions' values alone."""
-        wheres = [one.where & one.keyset.behind(request.after) for one in lists]
-        one = lists[0]
-        parts = await select_each(Event, one._with_keys(paths), wheres, one.keyset.order, request.limit)
-        return [request.page(rows) for rows in parts]
+    def refuse_if_cancelled(self) -> None:
+        if self.is_cancelled:
+            raise EventCancelled
 
-    @classmethod
-    async def counts(cls, lists: Sequence["EventList"]) -> list[int]:
-        """How many events each list has, counted in one statement."""
-        return await count_each(Event, [one.where for one in lists])
+    def refuse_below_confirmed(self, capacity: int | None) -> None:
+        if capacity is not None and capacity < self.confirmed_count:
+            raise CapacityBelowConfirmed(capacity, self.confirmed_count)
 
-    def _with_keys(self, paths: Sequence[str]) -> list[str]:
-        keys = [path for path, _ in self.keyset.order]
-        return [*paths, *(key for key in keys if key not in paths)]
+
+def as_key(event_id: str) -> UUID | None:
+    """The id as it is stored; None where no event can have it."""
+    try:
+        return UUID(event_id)
+    except ValueError:
+        return None
+
+
+def _keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that follow from those given."""
+    keys: dict[str, Any] = {}
+    if "title" in values:
+        keys["title_key"] = fold(values["title"])[:TITLE_KEY_LONGEST]
+    if "location" in values:
+        keys["location_key"] = fold(values["location"])
+    if "starts_at" in values:
+        keys["starts_key"] = values["starts_at"] or NEVER  # without a start: later than every date
+    return keys

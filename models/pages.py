@@ -7,7 +7,7 @@ reads only rows that the list shows anyway.
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +17,10 @@ import orjson
 
 from errors import ValidationFailed
 from models.reads import Condition, Order, Row
+from models.text import Unfit, fit
 
 LARGEST = 100
+_TEXT_LONGEST = 1_000
 _DIGEST_BYTES = 9
 
 
@@ -58,39 +60,69 @@ class PageRequest:
 
 @dataclass(frozen=True)
 class Keyset:
-    """The order of a list, whose last column is unique, and the list's name, which no other list shares."""
+    """The order of a list, all in one direction and its last column unique; what each of its columns holds; and the
+    list's name, which no other list shares."""
 
     order: Order
+    kinds: tuple[type, ...]
     scope: str
 
     def cursor(self, row: Row) -> str:
-        payload = orjson.dumps([row[path] for path, _ in self.order])
+        payload = orjson.dumps(self._place(row))
         return base64.urlsafe_b64encode(self._digest(payload) + payload).decode().rstrip("=")
 
     def behind(self, cursor: str | None) -> Condition:
         """The condition of the rows behind the cursor. Raises ValidationFailed on `after`."""
-        if cursor is None:
-            return Condition()
-        (first, direction), (last, _) = self.order
-        beyond = "<" if direction == "DESC" else ">"
-        one, two = self._read(cursor)
-        # Written so, and not as a<x OR (a=x AND id<y), it is answered from the index's own place: 0.02 ms against 31 ms
-        # in 1,000,000 rows.
-        return Condition(
-            f't."{first}" {beyond}= ? AND (t."{first}" {beyond} ? OR t."{last}" {beyond} ?)', (one, one, two)
-        )
+        return Condition() if cursor is None else self._beyond(self._read(cursor))
+
+    def behind_row(self, row: Row) -> Condition:
+        return self._beyond(self._place(row))
+
+    def _place(self, row: Row) -> list[Any]:
+        return [row[path] for path, _ in self.order]
+
+    def _beyond(self, place: Sequence[Any]) -> Condition:
+        # Rows compared as wholes are found in the index at once, however many are alike in the first column: written
+        # out with AND and OR, all those that are alike are passed over one by one.
+        columns = ", ".join(f't."{path}"' for path, _ in self.order)
+        sign = _BEYOND[self.order[0][1]]
+        return Condition(f"({columns}) {sign} ({', '.join('?' * len(place))})", tuple(place))
 
     def _read(self, cursor: str) -> Sequence[Any]:
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
             if digest == self._digest(payload):
-                instant, key = orjson.loads(payload)
-                return datetime.fromisoformat(instant).astimezone(UTC), UUID(key)
-        except (ValueError, TypeError, OverflowError):
-            pass  # not base64, not JSON, not two values of these kinds, or beyond Python's years in UTC: told below
+                return [_READ[kind](value) for kind, value in zip(self.kinds, orjson.loads(payload), strict=True)]
+        except (ValueError, TypeError, AttributeError, OverflowError, Unfit):
+            pass  # not base64, not JSON, not values of these kinds: told below
         raise ValidationFailed({"after": "is not a cursor of this list. Take endCursor from a page of the same list."})
 
     def _digest(self, payload: bytes) -> bytes:
         list_ = f"{self.scope}|{self.order}|".encode()
         return hashlib.blake2b(list_ + payload, digest_size=_DIGEST_BYTES).digest()
+
+
+_BEYOND = {"ASC": ">", "DESC": "<"}
+
+
+def _instant(value: Any) -> datetime:
+    if not isinstance(value, str) or (at := datetime.fromisoformat(value)).tzinfo is None:
+        raise Unfit("is no instant.")
+    return at.astimezone(UTC)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not -(2**31) <= value < 2**31:
+        raise Unfit("is no number that a column holds.")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Unfit("is no text.")
+    return fit(value, longest=_TEXT_LONGEST, layout=True)  # with its blanks
+
+
+# The digest is no signature: a forger may have written anything, and one database or the other would fail on it.
+_READ: dict[type, Callable[[Any], Any]] = {datetime: _instant, int: _number, str: _text, UUID: UUID}

@@ -6,7 +6,9 @@ casefolded, in `event_tags`, by which events are found and counted. See docs/dec
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from tortoise import Model, fields
 
@@ -50,9 +52,15 @@ class EventTag(Model):
         table = "event_tags"
         unique_together = (("key", "event"),)
 
+    @classmethod
+    async def write(cls, event_id: UUID, tags: Iterable[str]) -> None:
+        await cls.bulk_create(cls(key=fold(tag), event_id=event_id) for tag in tags)
+
 
 def fit_tags(tags: list[str]) -> list[str]:
     """Trimmed, without the repeats that differ only in case, in the order given. Raises Unfit."""
+    if len(tags) > 10 * MOST:  # before each is looked at: a body has room for hundreds of thousands
+        raise Unfit(f"there are {len(tags)}; at most {MOST} are allowed.")
     kept: dict[str, str] = {}
     if len(tags) > 10 * MOST:  # before they are folded: who repeats a few is forgiven, who sends a megabyte is not
         raise _too_many(len(tags))

@@ -1,6 +1,8 @@
 """The row of an account. Who may become one, and with which password, is for `auth` to say."""
 
 from collections.abc import Sequence
+from secrets import token_urlsafe
+from uuid import UUID
 
 from tortoise import Model, fields
 from uuid6 import uuid7
@@ -13,6 +15,10 @@ USERNAME_LONGEST = 50
 USERNAME_KEY_LONGEST = 200
 
 
+def new_calendar_key() -> str:
+    return token_urlsafe(32)
+
+
 class User(Model):
     id = fields.UUIDField(primary_key=True, default=uuid7)
     email = fields.CharField(max_length=EMAIL_LONGEST)
@@ -23,6 +29,7 @@ class User(Model):
     username_key = fields.CharField(max_length=USERNAME_KEY_LONGEST, unique=True)
     password_hash = fields.CharField(max_length=255)
     created_at = fields.DatetimeField()
+    calendar_key = fields.CharField(max_length=43, default=new_calendar_key, db_default="")  # opens the private feed
 
     class Meta:
         table = "users"
@@ -38,6 +45,17 @@ class User(Model):
             return None
         rows = await select(cls, paths, Condition("t.username_key = ?", (fold(username.strip()),)))
         return rows[0] if rows else None
+
+    @classmethod
+    async def calendar_key_of(cls, user_id: str) -> str:
+        """What opens the private feed of the user, who exists."""
+        (row,) = await select(cls, ["calendar_key"], Condition("t.id = ?", (UUID(user_id),)))
+        return str(row["calendar_key"])
+
+    @classmethod
+    async def rotate_calendar_key(cls, user_id: str) -> None:
+        """Ends every secret calendar address of the user's."""
+        await cls.filter(id=UUID(user_id)).update(calendar_key=new_calendar_key())
 
     def __repr__(self) -> str:
         return f"<User {self.id}>"  # a repr ends in logs: no e-mail, no hash

@@ -94,7 +94,7 @@ async def settings(request: pytest.FixtureRequest, migrated: dict[str, Settings]
         shutil.copy(template.database_url.removeprefix("sqlite://"), file)
         return template.model_copy(update={"database_url": f"sqlite://{file}"})
     connection = await asyncpg.connect(template.database_url)
-    await connection.execute("TRUNCATE users, sessions, events, event_tags CASCADE")
+    await connection.execute("TRUNCATE users CASCADE")
     await connection.close()
     return template
 
@@ -189,7 +189,7 @@ class Server:
         try:
             user = await models.User.get(email=email)
             sessions = Accounts(self.settings).sessions
-            tokens = await sessions.start(user.id, datetime.now(UTC) - timedelta(days=1))
+            _, tokens = await sessions.start(user.id, datetime.now(UTC) - timedelta(days=1))
         finally:
             await models.close_database()
         return tokens.access_token

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
@@ -42,6 +42,12 @@ CANNOT_CONNECT = (
     asyncpg.InterfaceError,  # the pool is closing
     asyncpg.InternalClientError,
 )
+
+# What ends a transaction that others are in the way of: nothing of it was done.
+ROLLED_BACK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+T = TypeVar("T")
 
 
 class ConnectionLost(Exception):
@@ -140,6 +146,8 @@ class SafeTransaction(TransactionContextPooled):
             raise _went_away() from exc_val
         if isinstance(exc_val, asyncpg.QueryCanceledError):
             raise _took_too_long() from exc_val
+        if isinstance(exc_val, ROLLED_BACK):
+            raise Unavailable("The database is busy.", retry_after=1) from exc_val
 
     async def _commit(self) -> None:
         try:
@@ -154,6 +162,26 @@ class SafeTransaction(TransactionContextPooled):
         await _give_back(self.client._parent, self.client._connection)
 
 
+class ReadCommitted(TransactionWrapper):
+    async def begin(self) -> None:
+        # Whatever the server's default is: the rules wait for a locked row, and then see it as it has become.
+        self.transaction = self._connection.transaction(isolation="read_committed")
+        await self.transaction.start()
+
+
+async def _answered(ask: Callable[[str, list[Any] | None], Awaitable[T]], query: str, values: list[Any] | None) -> T:
+    try:
+        return await ask(query, values)
+    except ConnectionLost:
+        if not query.startswith("SELECT"):
+            raise
+        # A restart ends every connection, and each is noticed by whoever uses it next.
+    try:
+        return await ask(query, values)
+    except ConnectionLost as error:
+        raise _went_away() from error
+
+
 class Client(AsyncpgDBClient):
     """`wait_seconds` bounds the wait for a free connection. A SELECT whose connection ends is asked once more."""
 
@@ -162,23 +190,16 @@ class Client(AsyncpgDBClient):
         self.wait_seconds = wait_seconds
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[dict[str, Any]]]:
-        ask: Callable[..., Awaitable[tuple[int, list[dict[str, Any]]]]] = super().execute_query
-        if not query.startswith("SELECT"):
-            return await ask(query, values)
-        try:
-            return await ask(query, values)
-        except ConnectionLost:
-            pass  # a restart ends every connection, and each is noticed by whoever uses it next
-        try:
-            return await ask(query, values)
-        except ConnectionLost as error:
-            raise _went_away() from error
+        return await _answered(super().execute_query, query, values)
+
+    async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+        return await _answered(super().execute_query_dict, query, values)
 
     def acquire_connection(self) -> Any:
         return BoundedConnection(self, self._pool_init_lock)
 
     def _in_transaction(self) -> TransactionContext:
-        return SafeTransaction(TransactionWrapper(self), self._pool_init_lock)
+        return SafeTransaction(ReadCommitted(self), self._pool_init_lock)
 
 
 client_class = Client

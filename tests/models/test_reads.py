@@ -1,6 +1,7 @@
 """A list is one statement, whatever its size and depth, and reads the selected columns alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tortoise import Tortoise
@@ -13,16 +14,18 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """The statements sent since the last time it was asked."""
     sent: list[str] = []
 
+    def noted(send: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(sql: str, *values: Any) -> Any:
+            sent.append(sql)
+            return send(sql, *values)
+
+        return execute
+
     def listen() -> list[str]:
         connection = Tortoise.get_connection("default")
         if not hasattr(connection, "_test_listens"):
-            real = connection.execute_query
-
-            async def execute_query(sql: str, values: list[object] | None = None) -> object:
-                sent.append(sql)
-                return await real(sql, values)
-
-            monkeypatch.setattr(connection, "execute_query", execute_query)
+            for name in ("execute_query", "execute_query_dict", "execute_insert", "execute_many"):
+                monkeypatch.setattr(connection, name, noted(getattr(connection, name)))
             monkeypatch.setattr(connection, "_test_listens", True, raising=False)
         taken, sent[:] = list(sent), []
         return taken
@@ -69,6 +72,29 @@ async def test_lists_below_a_list_are_one_statement_more(
         titles = [below["title"] for below in event["creator"]["events"]["nodes"]]
         assert titles == (["5", "3"] if event["creator"]["username"] == "ana" else ["4", "2"])
         assert event["creator"]["events"]["totalCount"] == 3
+
+
+async def test_what_a_list_says_of_the_viewer_costs_as_much_for_one_event_as_for_ten(
+    ana: Person, ben: Person, statements: Callable[[], list[str]]
+) -> None:
+    when = {"startsAt": "2030-01-01T10:00:00Z", "endsAt": "2030-01-01T12:00:00Z", "timeZone": "UTC"}
+    for number in range(10):
+        event = await ana.creates_event(title=str(number), capacity=1, **when)
+        await (ana if number % 2 else ben).rsvps(event)
+        await ben.rsvps(event)
+    query = """query ($n: Int) { events(first: $n) { nodes {
+      title seatsLeft canEdit myRsvp { status waitlistPosition event { title creator { username } } }
+      clashes { title creator { username } }
+      attendees(first: 5) { totalCount nodes { user { username } waitlistPosition } }
+    } } }"""
+    sent = {}
+    for first in (1, 10):
+        statements()
+        answer = await ana.asks(query, n=first)
+        assert len(answer.data["events"]["nodes"]) == first
+        sent[first] = len(statements())
+
+    assert sent[1] == sent[10] == 6  # the list, the viewer; then places, clashes, attendees and their counts
 
 
 async def test_equal_questions_about_tags_are_asked_once(ana: Person, statements: Callable[[], list[str]]) -> None:

@@ -181,7 +181,7 @@ async def test_a_transaction_left_alone_is_ended_by_the_server(database: Setting
     with pytest.raises(Unavailable):
         await transaction()
 
-    assert shown == [{"idle_in_transaction_session_timeout": "1min"}]
+    assert shown == [{"idle_in_transaction_session_timeout": "30s"}]
     assert await is_whole()
 
 
