@@ -1,6 +1,8 @@
-"""Accounts: signing up and signing in."""
+"""Accounts: signing up and in, changing the password, deleting. What is tried is counted before it is verified."""
 
+from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 from tortoise.exceptions import IntegrityError
@@ -8,25 +10,35 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 import models
+from auth import audit
+from auth.attempts import Attempts
+from auth.client import Client
 from auth.passwords import Passwords, weakness
 from auth.session import Sessions, Tokens, Viewer
-from errors import EmailTaken, InvalidCredentials, UsernameTaken, ValidationFailed
+from errors import EmailTaken, InvalidCredentials, TokenRevoked, UsernameTaken, ValidationFailed
 from models.text import UNSEEN, Unfit, fit, fold, refuse_unstorable
 from models.user import EMAIL_LONGEST, USERNAME_KEY_LONGEST, USERNAME_LONGEST
+from replicas.limits import Rates
 from settings import Settings
+
+SCRIPT = Client()
 
 
 class Accounts:
     """Usable from a script: `await Accounts(settings).sign_up(...)` needs an open database and nothing else."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rates: Rates | None = None) -> None:
+        self._attempts = Attempts(settings, rates or Rates())
         self.passwords = Passwords(settings)
         self.sessions = Sessions(settings)
         self._password_shortest = settings.password_min_length
 
-    async def sign_up(self, email: str, password: str, username: str, *, now: datetime) -> tuple[Viewer, Tokens]:
-        """Raises ValidationFailed, EmailTaken, UsernameTaken, Unavailable."""
+    async def sign_up(
+        self, email: str, password: str, username: str, *, now: datetime, client: Client = SCRIPT
+    ) -> tuple[Viewer, Tokens]:
+        """Raises ValidationFailed, RateLimited, EmailTaken, UsernameTaken, Unavailable."""
         email, username = self._checked(email, password, username)
+        place = await self._attempts.sign_up(email_key(email), client)
         await _refuse_taken(email, username)  # before the costly hash
         password_hash = await self.passwords.hash(password)
         try:
@@ -39,28 +51,85 @@ class Accounts:
                     password_hash=password_hash,
                     created_at=now,
                 )
-                tokens = await self.sessions.start(user.id, now)
+                session_id, tokens = await self.sessions.start(user.id, now, client.user_agent)
+                await place.remember(user.id, now)
         except IntegrityError:
             await _refuse_taken(email, username)  # somebody else took it while the password was hashed
             raise
-        return Viewer(str(user.id), user.email, user.username, user.created_at), tokens
+        audit.note("signup", account=user.id, session=session_id, address=client.address)
+        return Viewer(str(user.id), user.email, user.username, user.created_at, session_id), tokens
 
-    async def sign_in(self, email: str, password: str, *, now: datetime) -> tuple[Viewer, Tokens]:
-        """Raises InvalidCredentials, Unavailable."""
-        user = await _user_by_email(email)
-        matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
-        if user is None or not matches:
-            raise InvalidCredentials
+    async def sign_in(
+        self, email: str, password: str, *, now: datetime, client: Client = SCRIPT
+    ) -> tuple[Viewer, Tokens]:
+        """Raises RateLimited, InvalidCredentials, Unavailable."""
+        key = _key_if_any(email)
+        async with self._attempts.sign_in(key or email, client, now) as place:
+            user = await models.User.get_or_none(email_key=key) if key else None  # without one, nobody can have it
+            matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
+            if user is None or not matches:
+                audit.note("signin_refused", account=user.id if user else None, address=client.address)
+                raise InvalidCredentials
         async with in_transaction():
             if new_hash:
                 # Only over the hash that was verified: a password changed meanwhile stays changed.
                 old = models.User.filter(id=user.id, password_hash=user.password_hash)
                 await old.update(password_hash=new_hash)
             try:
-                tokens = await self.sessions.start(user.id, now)
+                session_id, tokens = await self.sessions.start(user.id, now, client.user_agent)
             except IntegrityError:
                 raise InvalidCredentials from None  # the account was deleted meanwhile
-        return Viewer(str(user.id), user.email, user.username, user.created_at), tokens
+            await place.remember(user.id, now)
+        audit.note("signin", account=user.id, session=session_id, address=client.address)
+        return Viewer(str(user.id), user.email, user.username, user.created_at, session_id), tokens
+
+    async def refresh(self, token: str, *, now: datetime, client: Client = SCRIPT) -> tuple[Viewer, Tokens]:
+        """The next tokens of the session. Raises RateLimited, RefreshTokenInvalid, SessionExpired, SessionEnded."""
+        async with self._attempts.refresh(client):
+            return await self.sessions.refresh(token, now)
+
+    async def change_password(self, viewer: Viewer, current: str, new: str, *, now: datetime) -> tuple[Viewer, Tokens]:
+        """A new session in place of the viewer's, whose tokens end with it; every other session ends.
+
+        Raises RateLimited, InvalidCredentials, ValidationFailed on `newPassword`, TokenRevoked, Unavailable.
+        """
+        user = await self._verified(viewer, current)
+        own_names = (user.email, user.username)
+        if problem := weakness(new, shortest=self._password_shortest, own_names=own_names):
+            raise ValidationFailed({"newPassword": problem})
+        new_hash = await self.passwords.hash(new)
+        async with in_transaction():
+            # Only over the hash that was verified: of two changes at once, one sees the other's password.
+            old = models.User.filter(id=user.id, password_hash=user.password_hash)
+            if not await old.update(password_hash=new_hash):
+                raise InvalidCredentials
+            await self.sessions.end_all(viewer.id, but=viewer.session_id)
+            renewed = await self.sessions.renew(viewer.session_id, now)
+            if renewed is None:
+                raise TokenRevoked  # signed out meanwhile: nothing is changed
+        session_id, tokens = renewed
+        audit.note("password_changed", account=viewer.id, session=session_id)
+        return replace(viewer, session_id=session_id), tokens
+
+    async def delete_account(self, viewer: Viewer, password: str, *, now: datetime) -> None:
+        """The account goes, with its events, places and sessions.
+
+        Raises RateLimited, InvalidCredentials, TokenRevoked, Unavailable.
+        """
+        user = await self._verified(viewer, password)
+        await models.forget(user.id, now)
+        audit.note("account_deleted", account=viewer.id, session=viewer.session_id)
+
+    async def _verified(self, viewer: Viewer, password: str) -> models.User:
+        user = await models.User.get_or_none(id=UUID(viewer.id))
+        if user is None:
+            raise TokenRevoked
+        async with self._attempts.password(viewer.session_id):
+            matches, _ = await self.passwords.verify(password, user.password_hash)
+            if not matches:
+                audit.note("password_refused", account=viewer.id, session=viewer.session_id)
+                raise InvalidCredentials
+        return user
 
     def _checked(self, email: str, password: str, username: str) -> tuple[str, str]:
         wrong: dict[str, str] = {}
@@ -108,11 +177,11 @@ def _normal_email(email: str) -> str:
     return normal
 
 
-async def _user_by_email(email: str) -> models.User | None:
+def _key_if_any(email: str) -> str | None:
     try:
-        return await models.User.get_or_none(email_key=email_key(email))
+        return email_key(email)
     except Unfit:
-        return None  # nobody can have it
+        return None
 
 
 async def _refuse_taken(email: str, username: str) -> None:

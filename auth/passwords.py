@@ -66,9 +66,8 @@ class Passwords:
             bcrypt__rounds=settings.bcrypt_cost,
         )
         self._seconds_a_hash = _SECONDS_AT_12 * 2.0 ** (settings.bcrypt_cost - 12)
-        self._dearest = (
-            settings.bcrypt_cost
-        )  # of this cost and those of the hashes met: what every wrong password costs
+        # Of this cost and those of the hashes met: what every wrong password costs.
+        self._dearest = settings.bcrypt_cost
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._queue = settings.bcrypt_queue
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_yield_to_the_loop)
@@ -76,8 +75,9 @@ class Passwords:
         self._counting = threading.Lock()
 
     async def warm(self) -> None:
-        """Has passlib load and try bcrypt: the first call would take longer."""
+        """What the first call alone would have to do: bcrypt tries itself out, and the common passwords are read."""
         await self._off_the_loop(lambda: _burn(bcrypt_sha256.min_rounds))
+        await asyncio.to_thread(common_passwords)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

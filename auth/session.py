@@ -1,25 +1,47 @@
-"""Sessions: one starts at each sign-in, and everything a signed-in request may do hangs on its row."""
+"""Sessions: one starts at each sign-in, and everything a signed-in request may do hangs on its row.
+
+A refresh token is traded once, for the next of its family (RFC 9700 §4.14.2). It has two halves: by the first the
+family is found, by the second the token in it. The tokens of the present generation are good. One of the generation
+before is good for GRACE after the trade, since two tabs of a browser may trade the same one: the second gets a sibling
+of what the first got, and the first of these two to be traded makes the other one old. Any other token of the family
+was traded before, so somebody else has it: the session ends, for the thief and for the owner, who signs in again.
+"""
 
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from prometheus_client import Counter
+from tortoise.exceptions import OperationalError
+from tortoise.transactions import in_transaction
+
 import models
+from auth import audit
 from auth.tokens import AccessTokens, Claims
-from errors import TokenRevoked
+from errors import RefreshTokenInvalid, SessionEnded, SessionExpired, TokenRevoked
+from models.session import RefreshToken, Session, kept_user_agent
 from settings import Settings
+
+log = logging.getLogger("planner.auth")
+REUSED = Counter("planner_refresh_tokens_reused", "Refresh tokens used again after they had been traded.")
+
+GRACE = timedelta(seconds=10)
+TOUCHED_EVERY = timedelta(minutes=1)
+LONGEST = 100  # characters; a refresh token has 66
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """The signed-in account."""
+    """The signed-in account, and the session that it speaks in."""
 
     id: str
     email: str
     username: str
     created_at: datetime
+    session_id: str
 
 
 @dataclass(frozen=True, repr=False)  # a repr ends in logs
@@ -35,23 +57,126 @@ class Tokens:
 class Sessions:
     def __init__(self, settings: Settings) -> None:
         self.access_tokens = AccessTokens(settings)
-        self._refresh_life = timedelta(days=settings.refresh_token_days)
+        self._idle = timedelta(days=settings.refresh_token_days)
+        self._longest = timedelta(days=settings.session_days)
 
-    async def start(self, user_id: UUID, now: datetime) -> Tokens:
-        """A new session of the account, which exists."""
-        refresh_token = secrets.token_urlsafe(32)
-        session = await models.Session.create(
+    async def start(self, user_id: UUID, now: datetime, user_agent: str | None = None) -> tuple[str, Tokens]:
+        """A new session of the account, which exists: its id and tokens. Part of the caller's transaction."""
+        await Session.clear(now)
+        family = secrets.token_urlsafe(16)
+        session = await Session.create(
             user_id=user_id,
-            refresh_hash=hashlib.sha256(refresh_token.encode()).hexdigest(),
-            refresh_expires_at=now + self._refresh_life,
+            refresh_hash=_hash(family),
+            rotated_at=now,
+            refresh_expires_at=now + min(self._idle, self._longest),
             created_at=now,
+            last_used_at=now,
+            user_agent=kept_user_agent(user_agent),
         )
-        access_token, expires_at = self.access_tokens.issue(user_id=str(user_id), session_id=str(session.id), now=now)
-        return Tokens(access_token, expires_at, refresh_token, session.refresh_expires_at)
+        return str(session.id), await self._tokens(session, family, 1, session.refresh_expires_at, now)
 
-    async def viewer(self, claims: Claims) -> Viewer:
+    async def refresh(self, token: str, now: datetime) -> tuple[Viewer, Tokens]:
+        """The next tokens of the session. Raises RefreshTokenInvalid, SessionExpired, SessionEnded."""
+        family, secret = _halves(token)
+        async with in_transaction():
+            tokens = None
+            while tokens is None:
+                known = await RefreshToken.known(_hash(family), _hash(secret))
+                if known is None:
+                    raise RefreshTokenInvalid  # made up, or of a session that has ended
+                session, generation = known
+                if session.refresh_expires_at <= now:
+                    raise SessionExpired
+                if generation is None or not self._is_good(session, generation, now):
+                    break
+                tokens = await self._trade(session, family, generation, now)
+            row = await Session.viewer(str(session.id), str(session.user_id)) if tokens else None
+        if tokens is None or row is None:
+            await self._end_stolen(session)
+            raise SessionEnded
+        return _viewer(row), tokens
+
+    @staticmethod
+    def _is_good(session: Session, generation: int, now: datetime) -> bool:
+        is_parent = generation == session.generation - 1
+        return generation == session.generation or (is_parent and now - session.rotated_at <= GRACE)
+
+    async def _trade(self, session: Session, family: str, generation: int, now: datetime) -> Tokens | None:
+        """None where the session has turned meanwhile: then it must be looked at again."""
+        expires_at = min(now + self._idle, session.created_at + self._longest)
+        turns = int(generation == session.generation)  # a sibling's turn is over already
+        times = {"rotated_at": now} if turns else {}
+        if not await Session.turn(
+            session.id, session.generation, by=turns, refresh_expires_at=expires_at, last_used_at=now, **times
+        ):
+            return None
+        return await self._tokens(session, family, session.generation + turns, expires_at, now)
+
+    @staticmethod
+    async def _end_stolen(session: Session) -> None:
+        await Session.filter(id=session.id).delete()
+        REUSED.inc()
+        log.warning("a refresh token was used twice: session %s of account %s ends", session.id, session.user_id)
+        audit.note("refresh_reused", account=session.user_id, session=session.id)
+
+    async def _tokens(
+        self, session: Session, family: str, generation: int, expires_at: datetime, now: datetime
+    ) -> Tokens:
+        secret = secrets.token_urlsafe(32)
+        await RefreshToken.give(session.id, _hash(secret), generation)
+        access_token, access_expires_at = self.access_tokens.issue(
+            user_id=str(session.user_id), session_id=str(session.id), now=now
+        )
+        return Tokens(access_token, access_expires_at, f"{family}.{secret}", expires_at)
+
+    async def viewer(self, claims: Claims, now: datetime) -> Viewer:
         """Whose session it is. Raises TokenRevoked where the session has ended or the account is gone."""
-        row = await models.Session.viewer(claims.session_id, claims.user_id)
+        row = await Session.viewer(claims.session_id, claims.user_id)
         if row is None:
             raise TokenRevoked
-        return Viewer(**row)
+        if row["last_used_at"] <= now - TOUCHED_EVERY:
+            await self._touch(claims.session_id, now)
+        return _viewer(row)
+
+    @staticmethod
+    async def _touch(session_id: str, now: datetime) -> None:
+        used_before = Session.filter(id=UUID(session_id), last_used_at__lte=now - TOUCHED_EVERY)
+        try:
+            await used_before.update(last_used_at=now)
+        except OperationalError:
+            # SQLite is busy with a long write. What only reads is not to fail for this; the next request notes it.
+            log.info("the last use of session %s was not noted", session_id)
+
+    async def end(self, session_id: str) -> int:
+        """How many ended: 0 where it had ended before."""
+        return await Session.end("id = ?", UUID(session_id))
+
+    async def end_all(self, user_id: str, *, but: str | None = None) -> int:
+        """Ends the account's sessions, but one where that is named: how many ended."""
+        if but is None:
+            return await Session.end("user_id = ?", UUID(user_id))
+        return await Session.end("user_id = ? AND id <> ?", UUID(user_id), UUID(but))
+
+    async def renew(self, session_id: str, now: datetime) -> tuple[str, Tokens] | None:
+        """A new session in place of this one, whose tokens, access tokens too, open nothing any more: its id and
+        tokens. None where the session has ended. Part of the caller's transaction."""
+        session = await Session.filter(id=UUID(session_id)).select_for_update().get_or_none()
+        if session is None:
+            return None
+        await session.delete()
+        return await self.start(session.user_id, now, session.user_agent)
+
+
+def _viewer(row: models.Row) -> Viewer:
+    return Viewer(**row["user"], session_id=row["id"])
+
+
+def _hash(half: str) -> str:
+    return hashlib.sha256(half.encode()).hexdigest()
+
+
+def _halves(token: str) -> tuple[str, str]:
+    family, dot, secret = token.partition(".")
+    if len(token) > LONGEST or not token.isascii() or not (family and dot and secret):
+        raise RefreshTokenInvalid
+    return family, secret

@@ -1,11 +1,9 @@
 """Access tokens: signed and verified here, and nowhere else. JWT (RFC 7519) in the profile of RFC 9068.
 
-python-jose is kept behind this file. It checks the signature; what it leaves open (type, times, required claims) is
-checked here, and whatever it raises means an invalid token.
+python-jose is kept behind this file and auth/keys.py. It checks the signature; what it leaves open (type, times,
+required claims) is checked here, and whatever it raises means an invalid token.
 """
 
-import base64
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -13,17 +11,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from jose import jwk, jws
+from jose import jws
 
+from auth.keys import Keys
 from errors import TokenExpired, TokenInvalid
 from settings import Settings
 
-ALGORITHM = "HS256"
 TYPE = "at+jwt"
 LONGEST = 2_048
 LEEWAY_SECONDS = 30  # two servers' clocks may differ by as much
 # python-jose also reads base64 with padding, and with characters in between that are none of it.
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+def longest_life(settings: Settings) -> timedelta:
+    """How long after its signing a token can be good."""
+    return timedelta(minutes=settings.access_token_minutes, seconds=LEEWAY_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,7 @@ class Claims:
 
 class AccessTokens:
     def __init__(self, settings: Settings) -> None:
-        secret = settings.secret_key.encode()
-        # Built once: it spares every verification a third of its time.
-        self._key = jwk.construct(secret, ALGORITHM)
-        self._key_id = base64.urlsafe_b64encode(hashlib.sha256(b"kid" + secret).digest()[:9]).decode()
+        self.keys = Keys(settings)
         self._life = timedelta(minutes=settings.access_token_minutes)
         self._issuer, self._audience = settings.token_issuer, settings.token_audience
 
@@ -58,7 +58,8 @@ class AccessTokens:
             "aud": self._audience,
             "jti": str(uuid4()),
         }
-        return jws.sign(claims, self._key, headers={"typ": TYPE, "kid": self._key_id}, algorithm=ALGORITHM), expires_at
+        key = self.keys.ring.signing
+        return jws.sign(claims, key.signer, headers={"typ": TYPE, "kid": key.kid}, algorithm=key.algorithm), expires_at
 
     def verify(self, token: str, now: datetime) -> Claims:
         """Raises TokenInvalid, and TokenExpired for one that was valid once."""
@@ -80,11 +81,12 @@ class AccessTokens:
         if len(token) > LONGEST or not _FORM.fullmatch(token):
             raise TokenInvalid
         header = jws.get_unverified_header(token)
-        # crit names extensions that must be understood (RFC 7515 §4.1.11), and none is. jku, jwk and x5u are not looked
-        # at: the key is ours. The algorithm is fixed below, whatever the header says.
-        if header.get("typ") != TYPE or header.get("kid") != self._key_id or "crit" in header:
+        # crit names extensions that must be understood (RFC 7515 §4.1.11), and none is. jku, jwk, x5u and x5c are not
+        # looked at: the key is one of ours, and the algorithm is that key's, whatever the header says.
+        key = self.keys.ring.find(header["kid"])
+        if header.get("typ") != TYPE or key is None or "crit" in header:
             raise TokenInvalid
-        claims: dict[str, Any] = json.loads(jws.verify(token, self._key, algorithms=[ALGORITHM]))
+        claims: dict[str, Any] = json.loads(jws.verify(token, key.verifier, algorithms=[key.algorithm]))
         return claims
 
 

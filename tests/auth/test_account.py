@@ -214,7 +214,7 @@ async def test_a_session_is_of_one_account(database: Settings) -> None:
     sessions = accounts.sessions
     claims = [sessions.access_tokens.verify(tokens.access_token, NOW) for tokens in (of_ana, of_ben)]
 
-    assert await sessions.viewer(claims[0]) == ana
+    assert await sessions.viewer(claims[0], NOW) == ana
     with pytest.raises(TokenRevoked):
-        await sessions.viewer(Claims(claims[0].user_id, claims[1].session_id, claims[0].expires_at))
+        await sessions.viewer(Claims(claims[0].user_id, claims[1].session_id, claims[0].expires_at), NOW)
     assert ben.id != ana.id

@@ -6,14 +6,17 @@ import hmac
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auth import AccessTokens
+from auth.keys import KeyFolder
 from auth.tokens import LEEWAY_SECONDS, LONGEST
 from errors import TokenExpired, TokenInvalid
 from tests.conftest import SECRET, settings_of
@@ -250,3 +253,100 @@ def test_a_setting_chooses_the_life() -> None:
     an_hour = AccessTokens(SETTINGS.model_copy(update={"access_token_minutes": 60}))
 
     assert an_hour.verify(issued(an_hour), NOW).expires_at == int(NOW.timestamp()) + 3_600
+
+
+@pytest.fixture(scope="module", params=["ES256", "RS256"])
+def signed_by_a_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AccessTokens:
+    """Of a server whose key is a file. SECRET_KEY is in its ring too, and verifies."""
+    settings = SETTINGS.model_copy(update={"keys_folder": str(tmp_path_factory.mktemp("keys"))})
+    folder = KeyFolder(settings)
+    folder.use(folder.publish(request.param, NOW), NOW, at_once=True)
+    return AccessTokens(settings)
+
+
+def test_a_token_of_a_key_from_a_file_says_whose_it_is(signed_by_a_file: AccessTokens) -> None:
+    token = issued(signed_by_a_file)
+    header = decoded(token.split(".")[0])
+
+    assert header == {"alg": header["alg"], "kid": signed_by_a_file.keys.ring.signing.kid, "typ": "at+jwt"}
+    assert header["alg"] in {"ES256", "RS256"}
+    assert signed_by_a_file.verify(token, NOW).user_id == USER
+    assert signed_by_a_file.verify(GENUINE, NOW).user_id == USER  # from before the rotation
+    with pytest.raises(TokenInvalid):
+        TOKENS.verify(token, NOW)  # a server that does not have the key
+    assert len(token) < LONGEST
+
+
+def test_a_public_key_is_no_secret(signed_by_a_file: AccessTokens) -> None:
+    """The confusion of HS256 with RS256: everybody has the public key, and signs with it as HMAC's secret."""
+    key = signed_by_a_file.keys.ring.signing
+    public = key.verifier.prepared_key
+    forms = [
+        public.public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+        for encoding in (serialization.Encoding.PEM, serialization.Encoding.DER)
+    ]
+    forms += [forms[0].rstrip(b"\n"), json.dumps(signed_by_a_file.keys.ring.jwks["keys"][0]).encode()]
+    for form in forms:
+        for kid in (key.kid, GENUINE_HEADER["kid"]):
+            for alg in ("HS256", key.algorithm):
+                both = f"{encoded(changed(GENUINE_HEADER, {'kid': kid, 'alg': alg}))}.{encoded(CLAIMS)}"
+                forged = f"{both}.{encoded(hmac.new(form, both.encode(), hashlib.sha256).digest())}"
+                with pytest.raises(TokenInvalid):
+                    signed_by_a_file.verify(forged, NOW)
+
+
+def test_a_key_verifies_with_its_own_algorithm_alone(signed_by_a_file: AccessTokens) -> None:
+    kid = signed_by_a_file.keys.ring.signing.kid
+    body, signature = issued(signed_by_a_file).split(".")[1:]
+    for alg in ("none", "HS256", "HS512", "RS512", "ES384", "PS256", "ES256", "RS256"):
+        for name in (kid, GENUINE_HEADER["kid"]):
+            header = changed(GENUINE_HEADER, {"kid": name, "alg": alg})
+            for forged in (signed(header, CLAIMS), f"{encoded(header)}.{body}.{signature}"):
+                with_its_own = name == GENUINE_HEADER["kid"] and alg == "HS256" and forged == signed(header, CLAIMS)
+                assert with_its_own == (forged_is_valid(signed_by_a_file, forged)), (alg, name)
+
+
+def forged_is_valid(tokens: AccessTokens, token: str) -> bool:
+    try:
+        tokens.verify(token, NOW)
+    except TokenInvalid:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kid", ["unknown", "", None, 0, [], {}, ["k"], "SECRET_KEY", "../keys.json", "0" * 16])
+def test_an_unknown_kid_is_invalid(signed_by_a_file: AccessTokens, kid: object) -> None:
+    with pytest.raises(TokenInvalid):
+        signed_by_a_file.verify(with_header(kid=kid), NOW)
+
+
+def test_no_key_is_parsed_for_a_token(signed_by_a_file: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From text, each signature of RSA's would cost 39 ms."""
+
+    def parse(*_: object, **__: object) -> None:
+        raise AssertionError("a key was parsed")
+
+    for module in ("cryptography.hazmat.primitives.serialization", "jose.backends.cryptography_backend"):
+        for name in ("load_pem_private_key", "load_pem_public_key"):
+            monkeypatch.setattr(f"{module}.{name}", parse)
+    monkeypatch.setattr("jose.jwk.construct", parse)
+
+    assert signed_by_a_file.verify(issued(signed_by_a_file), NOW)
+
+
+def test_a_retired_keys_tokens_are_invalid(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"keys_folder": str(tmp_path)})
+    folder = KeyFolder(settings)
+    first, second = folder.publish("ES256", NOW), folder.publish("ES256", NOW)
+    folder.use(first, NOW, at_once=True)
+    tokens = AccessTokens(settings)
+    token = issued(tokens)
+    folder.use(second, NOW, at_once=True)
+    tokens.keys.look()
+    assert tokens.verify(token, NOW)
+
+    folder.retire(first, NOW, longest_life=timedelta(minutes=15), at_once=True)
+    tokens.keys.look()
+
+    with pytest.raises(TokenInvalid):
+        tokens.verify(token, NOW)

@@ -1,0 +1,134 @@
+"""How often something may be tried. A refusal tells when to come back, and the wait grows with the tries.
+
+The package `limits` counts, in windows that begin with the first try. Where the counts are kept is behind its interface
+`Storage`, so that processes can share them. Its own memory is not used: each try looks at every count that there is,
+which takes 21 ms where there are 100,000 (measured).
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from math import ceil
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from errors import RateLimited
+
+MOST = 100_000  # counts in a process's memory, some 30 MB: a flood of made-up names takes no more
+
+
+@dataclass(frozen=True)
+class Count:
+    """The tries of one kind by, or at, one of whom no more than a name is known."""
+
+    kind: str
+    name: str
+    per_hour: int
+
+    @property
+    def windows(self) -> tuple[RateLimitItem, ...]:
+        return _windows(self.per_hour)
+
+
+@lru_cache(64)
+def _windows(per_hour: int) -> tuple[RateLimitItem, ...]:
+    # Who tries on waits for up to a minute, then for up to an hour, then for up to a day.
+    return (
+        RateLimitItemPerMinute(ceil(per_hour / 4)),
+        RateLimitItemPerHour(per_hour),
+        RateLimitItemPerDay(per_hour * 3),
+    )
+
+
+class Rates:
+    """`clock` is the storage's: seconds since 1970."""
+
+    def __init__(self, storage: Storage | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._storage = Memory(clock) if storage is None else storage
+        self._clock = clock
+        self._limiter = FixedWindowRateLimiter(self._storage)
+
+    async def take(self, *counts: Count) -> None:
+        """Counts a try at each, or at none and raises RateLimited: who is refused does not lengthen the wait."""
+        taken = [(window, count) for count in counts for window in count.windows]
+        full = [one for one in taken if not await self._limiter.test(one[0], one[1].kind, one[1].name)]
+        if not full:
+            # Where others share the storage, one of them may have come in between.
+            full = [one for one in taken if not await self._limiter.hit(one[0], one[1].kind, one[1].name)]
+        if full:
+            raise RateLimited(max([await self._wait(window, count) for window, count in full]))
+
+    async def give_back(self, *counts: Count) -> None:
+        """Undoes one `take`."""
+        for count in counts:
+            for window in count.windows:
+                await self._limiter.hit(window, count.kind, count.name, cost=-1)
+
+    async def clear(self, count: Count) -> None:
+        for window in count.windows:
+            await self._limiter.clear(window, count.kind, count.name)
+
+    async def _wait(self, window: RateLimitItem, count: Count) -> int:
+        ends = await self._storage.get_expiry(window.key_for(count.kind, count.name))
+        return max(1, ceil(ends - self._clock()))
+
+
+class Memory(Storage):
+    """Counts of this process, of which there are never more than `most`: then the oldest is forgotten."""
+
+    STORAGE_SCHEME = None  # not found by an address
+
+    def __init__(self, clock: Callable[[], float] = time.time, most: int = MOST) -> None:
+        super().__init__()
+        self._clock, self._most = clock, most
+        # How many, and when the window ends; the oldest window first, which a plain dict finds slowly.
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        count, ends = self._counts.get(key, (0, 0.0))
+        now = self._clock()
+        if ends <= now:
+            if amount < 0:
+                return 0  # what is given back is forgotten already
+            self._counts.pop(key, None)  # so that it is put last
+            self._make_room(now)
+            count, ends = 0, now + expiry
+        count = max(0, count + amount)
+        self._counts[key] = (count, ends)
+        return count
+
+    async def get(self, key: str) -> int:
+        count, ends = self._counts.get(key, (0, 0.0))
+        return count if ends > self._clock() else 0
+
+    async def get_expiry(self, key: str) -> float:
+        return self._counts.get(key, (0, self._clock()))[1]
+
+    async def clear(self, key: str) -> None:
+        self._counts.pop(key, None)
+
+    async def reset(self) -> int | None:
+        forgotten = len(self._counts)
+        self._counts.clear()
+        return forgotten
+
+    async def check(self) -> bool:
+        return True
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        return ()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def _make_room(self, now: float) -> None:
+        # Two that are over for each that comes: they go as quickly as they came, and no try pays for all of them.
+        for key in [*islice(self._counts, 2)]:
+            if self._counts[key][1] <= now or len(self._counts) >= self._most:
+                del self._counts[key]

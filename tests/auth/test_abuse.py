@@ -1,0 +1,309 @@
+"""Who guesses, floods or sprays is held up; who owns the account is not. From a script, with a clock of the tests'."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import models
+from auth import Accounts, Client, Tokens, Viewer
+from errors import InvalidCredentials, RateLimited, Refusal, Unavailable
+from models.reads import query
+from replicas.limits import Memory, Rates
+from settings import Settings
+
+PASSWORD = "correct-말-battery-7"
+HOME, OFFICE, CAFE = Client("203.0.113.5", "a browser"), Client("203.0.113.6"), Client("2001:db8:1:2::/64")
+A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+IN_A_MINUTE, IN_AN_HOUR, IN_A_DAY = 5, 20, 60  # wrong passwords for one account
+AT_AN_ADDRESS, SIGN_UPS = 25, 15  # in a minute
+
+
+class World:
+    """An open database, accounts, their memory of what was tried, and the time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.now = datetime(2026, 12, 1, 10, tzinfo=UTC)
+        self.memory = Memory(self._seconds)
+        self.accounts = Accounts(settings, Rates(self.memory, self._seconds))
+        self.hashed = 0
+        self._verify, self.accounts.passwords.verify = self.accounts.passwords.verify, self._counting  # type: ignore[method-assign]
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
+    async def _counting(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        self.hashed += 1
+        return await self._verify(password, hashed)
+
+    async def signs_up(self, name: str, client: Client) -> tuple[Viewer, Tokens]:
+        return await self.accounts.sign_up(f"{name}@test.com", PASSWORD, name, now=self.now, client=client)
+
+    async def signs_in(self, name: str, client: Client, password: str = PASSWORD) -> str:
+        """What it ends in."""
+        return await outcome(self.accounts.sign_in(f"{name}@test.com", password, now=self.now, client=client))
+
+    async def guesses(self, name: str, client: Client) -> str:
+        return await self.signs_in(name, client, "not this one")
+
+    async def holds_up(self, name: str, client: Client) -> int:
+        """Guesses until one is refused: how many were verified."""
+        for verified in range(10_000):
+            if await self.guesses(name, client) == "RateLimited":
+                return verified
+        raise AssertionError("no guess was refused")
+
+
+async def outcome(doing: Awaitable[Any]) -> str:
+    try:
+        await doing
+    except Refusal as refused:
+        return type(refused).__name__
+    return "done"
+
+
+def address(number: int) -> Client:
+    return Client(f"198.51.{number // 250}.{number % 250}")
+
+
+@pytest.fixture
+async def world(database: Settings) -> AsyncIterator[World]:
+    made = World(database)
+    yield made
+    made.accounts.passwords.close()
+
+
+@pytest.fixture
+async def ana(world: World) -> tuple[Viewer, Tokens]:
+    return await world.signs_up("ana", HOME)
+
+
+async def test_a_thousand_guesses_from_two_hundred_addresses_do_not_keep_the_owner_out(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    guesses = Counter([await world.guesses("ana", address(number % 200)) for number in range(1000)])
+
+    assert guesses == {"InvalidCredentials": IN_A_MINUTE, "RateLimited": 1000 - IN_A_MINUTE}
+    assert world.hashed == IN_A_MINUTE  # those refused cost no hash
+    assert await world.signs_in("ana", HOME) == "done"
+    assert await world.signs_in("ana", OFFICE) == "RateLimited"  # the price: nobody has signed in from there
+    world.now += A_MINUTE
+    assert await world.signs_in("ana", OFFICE) == "done"
+    assert await world.signs_in("ana", OFFICE) == "done"
+
+
+async def test_one_account_is_guessed_at_no_oftener_however_many_guess(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    in_hours = []
+    for _ in range(24):
+        before = world.hashed
+        for quarter in range(4):
+            for number in range(8):
+                await world.guesses("ana", address(10 * quarter + number))
+            world.now += AN_HOUR / 4
+        in_hours.append(world.hashed - before)
+
+    assert max(in_hours) == IN_AN_HOUR
+    assert sum(in_hours) == IN_A_DAY
+
+
+async def test_one_address_that_tries_a_password_at_many_accounts_is_held_up(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    async def sprays() -> int:
+        before = world.hashed
+        for number in range(200):
+            await world.guesses(f"somebody{number}", OFFICE)
+        return world.hashed - before
+
+    assert await sprays() == AT_AN_ADDRESS
+    assert await world.signs_in("ana", OFFICE) == "RateLimited"
+    assert await world.signs_in("ana", HOME) == "done"
+    world.now += A_MINUTE
+    assert await sprays() == AT_AN_ADDRESS
+
+
+@pytest.mark.parametrize("ours", [CAFE, Client(None)], ids=["over the net", "a script"])
+async def test_an_account_that_there_is_and_one_that_there_is_not_are_refused_alike(
+    world: World, ana: tuple[Viewer, Tokens], ours: Client
+) -> None:
+    async def told(name: str) -> list[tuple[str, Any]]:
+        said = []
+        for _ in range(10):
+            with pytest.raises((InvalidCredentials, RateLimited)) as refused:
+                await world.accounts.sign_in(f"{name}@test.com", "not this one", now=world.now, client=ours)
+            said.append((str(refused.value), refused.value.extensions))
+        return said
+
+    known, unknown = await told("ana"), await told("nobody")
+
+    assert known == unknown
+    assert known[-1] == ("Too many tries. Try again in 60 s.", {"code": "RATE_LIMITED", "retryAfter": 60})
+    assert world.hashed == 2 * IN_A_MINUTE
+
+
+async def test_a_spelling_of_the_email_is_no_other_account(world: World, ana: tuple[Viewer, Tokens]) -> None:
+    await world.holds_up("ana", OFFICE)
+
+    assert await world.guesses("ANA", CAFE) == "RateLimited"
+    assert await world.guesses("ａｎａ", CAFE) == "RateLimited"
+    assert await world.guesses("no e-mail at all \ud800", CAFE) == "InvalidCredentials"
+
+
+async def test_a_hundred_guesses_at_once_are_counted_before_any_is_verified(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    ended = Counter(await asyncio.gather(*(world.guesses("ana", OFFICE) for _ in range(100))))
+
+    assert ended == {"InvalidCredentials": IN_A_MINUTE, "RateLimited": 100 - IN_A_MINUTE}
+
+
+async def test_right_passwords_are_not_counted_and_clear_nothing_but_the_owners_own(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    await world.signs_up("mallory", OFFICE)
+    for _ in range(50):
+        assert await world.signs_in("ana", HOME) == "done"
+    for _ in range(IN_A_MINUTE - 1):
+        assert await world.guesses("ana", HOME) == "InvalidCredentials"
+    assert await world.signs_in("ana", HOME) == "done"
+    assert await world.holds_up("ana", HOME) == IN_A_MINUTE  # those before are forgotten
+
+    verified = 0
+    for number in range(200):
+        verified += await world.guesses(f"somebody{number}", OFFICE) == "InvalidCredentials"
+        await world.signs_in("mallory", OFFICE)  # wins nothing by it
+
+    assert verified == AT_AN_ADDRESS
+
+
+async def test_a_place_is_known_for_30_days_whatever_becomes_of_its_sessions(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    await world.accounts.sessions.end_all(ana[0].id)
+    await world.signs_up("ben", CAFE)
+
+    world.now += timedelta(days=30) - timedelta(seconds=1)
+    await world.holds_up("ana", OFFICE)
+    assert await world.signs_in("ana", HOME) == "done"
+    assert await world.signs_in("ana", CAFE) == "RateLimited"  # known to Ben alone
+    world.now += timedelta(days=30)
+    await world.holds_up("ana", OFFICE)
+    assert await world.signs_in("ana", HOME) == "RateLimited"
+
+
+async def test_places_are_kept_as_hashes_twenty_an_account_until_it_goes(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    for number in range(30):
+        world.now += A_MINUTE
+        assert await world.signs_in("ana", address(number)) == "done"
+
+    places = await models.KnownPlace.all().order_by("seen_at")
+
+    assert len(places) == 20
+    assert places[-1].seen_at == world.now
+    shown = repr([await query("SELECT * FROM known_places", []), world.memory._counts])
+    assert not any(open_text in shown for open_text in ("198.51.", "203.0.113", "ana", "test.com"))
+    await world.accounts.delete_account(ana[0], PASSWORD, now=world.now)
+    assert await models.KnownPlace.all().count() == 0
+
+
+async def test_many_sign_ins_at_once_from_new_places_hinder_none(world: World, ana: tuple[Viewer, Tokens]) -> None:
+    places = [address(number) for number in range(IN_A_MINUTE)]
+    for _ in range(8):
+        ended = await asyncio.gather(*(world.signs_in("ana", place) for place in [*places, *places, HOME, HOME]))
+        # More at once than there may be guesses: some are told to wait, since nobody knows yet that all are right.
+        assert set(ended) <= {"done", "RateLimited"}
+        world.now += A_DAY
+
+    assert [await world.signs_in("ana", place) for place in [*places, HOME]] == ["done"] * (IN_A_MINUTE + 1)
+
+
+async def test_sign_ups_from_one_address_are_bounded(world: World) -> None:
+    ended = [await outcome(world.signs_up(f"user{number}", OFFICE)) for number in range(30)]
+
+    assert ended == ["done"] * SIGN_UPS + ["RateLimited"] * 15
+    assert await outcome(world.signs_up("ana", HOME)) == "done"
+    world.now += A_MINUTE
+    assert await outcome(world.signs_up("ana", OFFICE)) == "EmailTaken"
+    wrong = world.accounts.sign_up("no e-mail", "short", "x", now=world.now, client=OFFICE)
+    assert await outcome(wrong) == "ValidationFailed"  # is not counted
+    more = [await outcome(world.signs_up("ana", OFFICE)) for _ in range(SIGN_UPS)]
+    assert more == ["EmailTaken"] * (SIGN_UPS - 1) + ["RateLimited"]  # so that e-mails are not asked for in bulk
+
+
+@pytest.mark.parametrize("field", ["change_password", "delete_account"])
+async def test_who_has_stolen_a_token_cannot_guess_the_password_for_long(
+    world: World, ana: tuple[Viewer, Tokens], field: str
+) -> None:
+    doing: dict[str, Callable[[Viewer, str], Awaitable[Any]]] = {
+        "change_password": lambda viewer, password: world.accounts.change_password(
+            viewer, password, "another-말-battery-8", now=world.now
+        ),
+        "delete_account": lambda viewer, password: world.accounts.delete_account(viewer, password, now=world.now),
+    }
+    ended = [await outcome(doing[field](ana[0], f"guess {number}")) for number in range(10)]
+    assert ended == ["InvalidCredentials"] * IN_A_MINUTE + ["RateLimited"] * 5
+    assert await outcome(doing[field](ana[0], PASSWORD)) == "RateLimited"
+
+    owner, _ = await world.accounts.sign_in("ana@test.com", PASSWORD, now=world.now, client=HOME)
+
+    assert await outcome(doing[field](owner, PASSWORD)) == "done"
+
+
+async def test_a_flood_of_made_up_refresh_tokens_is_held_up_and_good_ones_are_not(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    tokens = ana[1]
+    for _ in range(300):
+        _, tokens = await world.accounts.refresh(tokens.refresh_token, now=world.now, client=HOME)
+    made_up = [
+        await outcome(world.accounts.refresh(f"made.{number}", now=world.now, client=OFFICE)) for number in range(300)
+    ]
+
+    assert Counter(made_up) == {"RefreshTokenInvalid": 10 * AT_AN_ADDRESS, "RateLimited": 50}
+    assert await outcome(world.accounts.refresh(tokens.refresh_token, now=world.now, client=HOME)) == "done"
+
+
+async def test_what_was_not_verified_is_not_counted(
+    world: World, ana: tuple[Viewer, Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(password: str, hashed: str | None) -> tuple[bool, str | None]:
+        raise Unavailable("Too many people are signing in.", retry_after=1)
+
+    with monkeypatch.context() as queue:
+        queue.setattr(world.accounts.passwords, "verify", full)
+        assert {await world.guesses("ana", OFFICE) for _ in range(100)} == {"Unavailable"}
+
+    assert await world.holds_up("ana", OFFICE) == IN_A_MINUTE
+
+
+async def test_a_guess_whose_answer_nobody_awaits_is_counted(
+    world: World, ana: tuple[Viewer, Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a client that hangs up in time could have as many hashed as it likes."""
+
+    async def hangs(password: str, hashed: str | None) -> tuple[bool, str | None]:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(world.accounts.passwords, "verify", hangs)
+        for _ in range(IN_A_MINUTE):
+            with pytest.raises(asyncio.CancelledError):
+                await world.guesses("ana", OFFICE)
+
+    assert await world.guesses("ana", OFFICE) == "RateLimited"
+
+
+async def test_more_may_be_tried_where_the_operator_says_so(database: Settings) -> None:
+    world = World(database.model_copy(update={"account_guesses_per_hour": 40, "address_signups_per_hour": 8}))
+    assert [await outcome(world.signs_up(name, HOME)) for name in ("ana", "ben", "cem")] == ["done"] * 2 + [
+        "RateLimited"
+    ]
+    assert await world.holds_up("ana", OFFICE) == 10
+    world.accounts.passwords.close()
