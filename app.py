@@ -1,43 +1,71 @@
 """The application, put together."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 import models
-from auth import Accounts
+from auth import Accounts, Proxies
+from calendars.links import Links
+from models.changes import listen
+from replicas.memory import Memory
 from schema import schema
+from schema.live import Live
 from settings import Settings, read_settings
-from web import graphiql, health
+from web import graphiql, health, jwks
+from web.calendars import Calendars, hide_secrets
 from web.graphql import GraphQLEndpoint
+from web.operations import Operations
+from web.websocket import WebSocketEndpoint
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready."""
     logging.getLogger("planner").setLevel(settings.log_level.upper())
-    accounts = Accounts(settings)
+    logging.getLogger("uvicorn.access").addFilter(hide_secrets)
+    accounts, links = Accounts(settings), Links(settings)
+    keys = accounts.sessions.access_tokens.keys
+    live = Live(Memory())
+    operations = Operations(schema, accounts, live, links, proxies=Proxies(settings.trusted_proxies))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await models.open_database(settings)
+        stop_listening, watching = listen(live.tell), asyncio.create_task(keys.watch())
         try:
             await accounts.passwords.warm()
-            yield
+            with _told_to_stop(operations.stop):
+                yield
         finally:
+            operations.stop()
+            await operations.finish()
+            stop_listening()
+            watching.cancel()
             accounts.passwords.close()
             await models.close_database()
 
-    app = FastAPI(title="Planner", lifespan=lifespan, openapi_url=None)
-    endpoint = GraphQLEndpoint(schema, accounts, max_body_bytes=settings.max_body_bytes, page=graphiql.page)
+    # A redirect to the address without its last slash would lead to whatever host the request's Host header names.
+    app = FastAPI(title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    endpoint = GraphQLEndpoint(operations, max_body_bytes=settings.max_body_bytes, page=graphiql.page)
     app.router.routes.append(Route("/graphql", endpoint))
+    sockets = WebSocketEndpoint(
+        operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
+    )
+    app.router.routes.append(WebSocketRoute("/graphql", sockets))
+    app.router.routes.extend(Calendars(links).routes())
     app.router.routes.extend(graphiql.routes())
     app.include_router(health.router)
+    app.router.routes.append(jwks.route(keys))
     app.router.routes.append(Route("/", lambda _: RedirectResponse("/graphql")))
     if settings.allowed_origins:
         app.add_middleware(
@@ -49,6 +77,30 @@ def create_app(settings: Settings) -> FastAPI:
             max_age=600,
         )
     return app
+
+
+@contextmanager
+def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+    """Has `stop` called as soon as the process is asked to end. The server would first wait for the open streams, which
+    have no end of their own, and end the lifespan after that."""
+    loop = asyncio.get_running_loop()
+    before: dict[signal.Signals, Callable[[int, FrameType | None], Any]] = {}
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop)
+        before[signal.Signals(number)](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):  # the server's own; where there is none, nobody waits either
+                before[number] = handler
+                signal.signal(number, asked)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def __getattr__(name: str) -> Any:

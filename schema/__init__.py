@@ -1,4 +1,4 @@
-"""What clients see: Query and Mutation, composed from the files beside this one."""
+"""What clients see: Query, Mutation and Subscription, composed from the files beside this one."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ from errors import ErrorCode
 from executor import Documents, KnownDocuments, Limits
 from models import pages
 from schema.account import AccountMutation, AccountQuery
-from schema.event import EventMutation, EventQuery
+from schema.change import Subscription
+from schema.event import EventQuery
+from schema.publishing import EventMutation
+from schema.rsvp import RsvpMutation
 from schema.scalars import SCALARS
 
 _CODES = {
@@ -38,9 +41,14 @@ LIMITS = Limits(
     depth=20,
     cost=20_000,
     page=pages.LARGEST,
-    once=frozenset({"__schema", "signup", "signin"}),
+    once=frozenset({"__schema", "signup", "signin", "refresh", "changePassword", "deleteAccount"}),
     # One value each, for which the database reads a whole table, a whole list; or a description of a type is made.
-    weights={"Query.tags": 2_000, "EventConnection.totalCount": 50, "Query.__type": 200},
+    weights={
+        "Query.tags": 2_000,
+        "EventConnection.totalCount": 50,
+        "RsvpConnection.totalCount": 50,
+        "Query.__type": 200,
+    },
     lists={"__Schema.types": 50, "__Type.fields": 3},  # the latter on the average: most types have none
 )
 
@@ -51,7 +59,7 @@ class Query(AccountQuery, EventQuery):
 
 
 @strawberry.type
-class Mutation(AccountMutation, EventMutation):
+class Mutation(AccountMutation, EventMutation, RsvpMutation):
     pass
 
 
@@ -70,6 +78,7 @@ def build_schema() -> Schema:
     built = Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[codes],
         extensions=[lambda: KnownDocuments(documents)],
         config=StrawberryConfig(scalar_map=SCALARS),

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
 import models
-from models import EventList, Page, PageRequest, Row
-from schema.connection import PAGE, PageInfo, page_request
+from errors import Forbidden
+from models import EventList, EventStatus, Row, RsvpList, RsvpStatus
+from schema.connection import PAGE, Connection, of_row, page_request
 from schema.context import Info
-from schema.permissions import IsAuthenticated
+from schema.event_filter import NEWEST_FIRST, EventFilter, EventOrder
 from schema.scalars import URL, DateTime, TimeZone
-from schema.selection import Selection, merged, selection
+from schema.selection import Selection, selection
 
+if TYPE_CHECKING:
+    from schema.rsvp import Rsvp, RsvpConnection
 
-def _of_row(type_: type[Any], values: dict[str, Any]) -> Any:
-    # Past __init__, which wants every field: a row holds those that were selected.
-    made = object.__new__(type_)
-    made.__dict__.update(values)
-    return made
+strawberry.enum(EventStatus)
 
 
 @strawberry.type(description="What everybody may see of a user.")
@@ -30,11 +29,11 @@ class User:
 
     @strawberry.field(description="The events that the user publishes, newest first. first is 1 to 100.")
     async def events(self, info: Info, first: int | None = PAGE, after: str | None = None) -> EventConnection:
-        return await EventConnection.of(EventList.of_creator(self.id), page_request(first, after), info)
+        return await EventConnection.of(EventList.of_creator(self.id), page_request(first, after), info, Event)
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        made: Self = _of_row(cls, row)
+        made: Self = of_row(cls, row)
         return made
 
     @staticmethod
@@ -55,109 +54,122 @@ class Event:
     starts_at: DateTime | None
     ends_at: DateTime | None
     time_zone: TimeZone | None
+    status: EventStatus
     capacity: int | None = strawberry.field(description="Null means without limit.")
+    confirmed_count: int
+    waitlist_count: int
+    version: int = strawberry.field(description="Send it back as ifVersion to refuse a lost update.")
     created_at: DateTime
     updated_at: DateTime
+
+    @strawberry.field(description="Null means without limit.")
+    def seats_left(self) -> int | None:
+        return None if self.capacity is None else self.capacity - self.confirmed_count
+
+    @strawberry.field(description="A calendar of this event alone.")
+    def ics_url(self, info: Info) -> URL:
+        return URL(info.context.links.event(self.id))
+
+    @strawberry.field(description="Whether the viewer may update or cancel it.")
+    async def can_edit(self, info: Info) -> bool:
+        return await self._is_the_viewers(info) and self.status == EventStatus.SCHEDULED
+
+    @strawberry.field(description="The viewer's place, also one given up; null where there never was one.")
+    async def my_rsvp(self, info: Info) -> Annotated[Rsvp, strawberry.lazy("schema.rsvp")] | None:
+        from schema.rsvp import Rsvp  # which stands on this file
+
+        viewer = await info.context.viewer_if_any()
+        return await Rsvp.of_viewer(viewer.id, self.id, info) if viewer else None
+
+    @strawberry.field(
+        description="Events that the viewer organises or attends and that overlap this one. One without an end lasts"
+        " no time."
+    )
+    async def clashes(self, info: Info) -> list[Event]:
+        viewer = await info.context.viewer_if_any()
+        if viewer is None:
+            return []
+        paths = tuple(Event.paths(selection(info)))
+
+        async def load(events: list[models.Span]) -> list[list[Row]]:
+            return await models.clashes(events, viewer.id, paths)
+
+        held = vars(self)  # where DateTime's values are still instants: the type says how they are written
+        span = models.Span(self.id, held["starts_at"], held["ends_at"])
+        return [Event.of(row) for row in await info.context.loader(("clashes", paths), load).load(span)]
+
+    @strawberry.field(
+        description="Who holds a place, first come first; with a status, whose place has it."
+        " For the organiser only: FORBIDDEN and null for others."
+    )
+    async def attendees(
+        self, info: Info, status: RsvpStatus | None = None, first: int | None = PAGE, after: str | None = None
+    ) -> Annotated[RsvpConnection, strawberry.lazy("schema.rsvp")] | None:
+        from schema.rsvp import Rsvp, RsvpConnection  # which stand on this file
+
+        if not await self._is_the_viewers(info):
+            raise Forbidden("Only its creator may see who attends the event.")
+        return await RsvpConnection.of(RsvpList.at_event(self.id, status), page_request(first, after), info, Rsvp)
+
+    async def _is_the_viewers(self, info: Info) -> bool:
+        viewer = await info.context.viewer_if_any()
+        return viewer is not None and viewer.id == self.creator.id
 
     @classmethod
     def of(cls, row: Row) -> Self:
         values = {**row, "creator": User.of(row["creator"])} if "creator" in row else row
-        made: Self = _of_row(cls, values)
+        made: Self = of_row(cls, values)
         return made
 
     @staticmethod
     def paths(asked: Selection) -> list[str]:
-        """The columns of `models.Event` that the selection needs."""
-        found = [column for field, column in _COLUMNS.items() if field in asked]
+        """The columns of `models.Event` that the selection needs: at least the id."""
+        found = ["id", *(column for field, columns in _COLUMNS.items() if field in asked for column in columns)]
         if "creator" in asked:
             found += [f"creator.{path}" for path in User.paths(asked["creator"])]
-        return found
+        return list(dict.fromkeys(found))
 
 
 _COLUMNS = {
-    "id": "id",
-    "title": "title",
-    "image": "image",
-    "description": "description",
-    "tags": "tags",
-    "location": "location",
-    "startsAt": "starts_at",
-    "endsAt": "ends_at",
-    "timeZone": "time_zone",
-    "capacity": "capacity",
-    "createdAt": "created_at",
-    "updatedAt": "updated_at",
+    "title": ("title",),
+    "image": ("image",),
+    "description": ("description",),
+    "tags": ("tags",),
+    "location": ("location",),
+    "startsAt": ("starts_at",),
+    "endsAt": ("ends_at",),
+    "timeZone": ("time_zone",),
+    "status": ("status",),
+    "capacity": ("capacity",),
+    "confirmedCount": ("confirmed_count",),
+    "waitlistCount": ("waitlist_count",),
+    "version": ("version",),
+    "createdAt": ("created_at",),
+    "updatedAt": ("updated_at",),
+    "seatsLeft": ("capacity", "confirmed_count"),
+    "canEdit": ("creator.id", "status"),
+    "clashes": ("starts_at", "ends_at"),
+    "attendees": ("creator.id",),
 }
 
 
 @strawberry.type
-class EventEdge:
-    node: Event
-    cursor: str
-
-
-@strawberry.type
-class EventConnection:
-    edges: list[EventEdge]
-    nodes: list[Event]
-    page_info: PageInfo
-
-    @strawberry.field(description="Counted only when selected.")
-    async def total_count(self, info: Info) -> int:
-        events: EventList = self.__dict__["_events"]
-        count: int = await info.context.loader("event counts", EventList.counts).load(events)
-        return count
-
-    @classmethod
-    async def of(cls, events: EventList, request: PageRequest, info: Info) -> Self:
-        """A page of the list; the pages of many lists, asked for at once, are read in one statement."""
-        asked = selection(info)
-        events.refuse_foreign_cursor(request.after)
-        if not asked.keys() & {"edges", "nodes", "pageInfo"}:
-            return cls._of_page(events, Page([], has_next=False, has_previous=False), asked)
-        wanted = merged(asked.get("nodes", {}), asked.get("edges", {}).get("node", {}))
-        paths = tuple(Event.paths(wanted))
-
-        async def load(lists: list[EventList]) -> list[Page]:
-            return await EventList.pages(lists, paths, request)
-
-        alike = (events.where.sql, paths, request)  # lists that one statement can read
-        return cls._of_page(events, await info.context.loader(alike, load).load(events), asked)
-
-    @classmethod
-    def _of_page(cls, events: EventList, page: Page, asked: Selection) -> Self:
-        values: dict[str, Any] = {"_events": events}
-        nodes = [Event.of(row) for row in page.rows]
-        if "nodes" in asked:
-            values["nodes"] = nodes
-        if "edges" in asked:
-            cursors = (events.keyset.cursor(row) for row in page.rows)
-            values["edges"] = [EventEdge(node=n, cursor=c) for n, c in zip(nodes, cursors, strict=True)]
-        if "pageInfo" in asked:
-            values["page_info"] = PageInfo.of(page, events.keyset)
-        made: Self = _of_row(cls, values)
-        return made
+class EventConnection(Connection[Event]):
+    @strawberry.field(
+        description="A calendar to subscribe to, of exactly this filter and search. With mine, the address is a secret"
+        " of the viewer's: rotateCalendarUrl ends it."
+    )
+    async def ics_url(self, info: Info) -> URL:
+        events: EventList = self.__dict__["_listing"]
+        viewer_id = events.filter.viewer_id if events.filter.mine else None
+        key = await models.User.calendar_key_of(viewer_id) if viewer_id else None
+        return URL(info.context.links.list(events.filter, events.search, key))
 
 
 @strawberry.type
 class TagCount:
     tag: str
     count: int
-
-
-@strawberry.input(
-    description="title, image, description, tags and location are the tutorial's fields; the rest is optional."
-)
-class CreateEventInput:
-    title: str
-    image: URL | None = None
-    description: str
-    tags: list[str]
-    location: str
-    starts_at: DateTime | None = None
-    ends_at: DateTime | None = None
-    time_zone: TimeZone | None = None
-    capacity: int | None = None
 
 
 async def _tag_counts(asked: list[tuple[str | None, int]]) -> list[Any]:
@@ -169,12 +181,26 @@ async def _tag_counts(asked: list[tuple[str | None, int]]) -> list[Any]:
 class EventQuery:
     @strawberry.field
     async def event(self, info: Info, id: strawberry.ID) -> Event | None:
-        row = await models.Event.read(id, Event.paths(selection(info)) or ["id"])
+        row = await models.Event.read(id, Event.paths(selection(info)))
         return Event.of(row) if row else None
 
-    @strawberry.field(description="Newest first. first is 1 to 100.")
-    async def events(self, info: Info, first: int | None = PAGE, after: str | None = None) -> EventConnection:
-        return await EventConnection.of(EventList(), page_request(first, after), info)
+    @strawberry.field(
+        description="Newest first unless ordered otherwise. first is 1 to 100. search looks in title, description,"
+        " location and tags."
+    )
+    async def events(
+        self,
+        info: Info,
+        filter: EventFilter | None = None,
+        search: str | None = None,
+        order_by: EventOrder | None = NEWEST_FIRST,
+        first: int | None = PAGE,
+        after: str | None = None,
+    ) -> EventConnection:
+        checked = await filter.checked(info) if filter else None
+        order = models.EventOrder(order_by.field, order_by.direction) if order_by else None
+        events = EventList.of(checked, search, order)
+        return await EventConnection.of(events, page_request(first, after), info, Event)
 
     @strawberry.field(description="Tags in use, most used first, casefolded. first is 1 to 100.")
     async def tags(self, info: Info, starts_with: str | None = None, first: int | None = PAGE) -> list[TagCount]:
@@ -185,17 +211,3 @@ class EventQuery:
     async def user(self, info: Info, username: str) -> User | None:
         row = await models.User.read(username, User.paths(selection(info)))
         return User.of(row) if row else None
-
-
-@strawberry.type
-class EventMutation:
-    @strawberry.mutation(
-        permission_classes=[IsAuthenticated],
-        description="Guarded by IsAuthenticated. The creator is the token's user: no input names one.",
-    )
-    async def create_event(self, info: Info, input: CreateEventInput) -> Event | None:
-        viewer = await info.context.viewer()
-        said = models.EventInput(**vars(input))
-        event_id = await models.Event.publish(said, creator_id=viewer.id, now=info.context.now)
-        row = await models.Event.read(event_id, Event.paths(selection(info)) or ["id"])
-        return Event.of(row) if row else None

@@ -6,80 +6,42 @@ than executing the query does. See docs/decisions/0004-http-front.md.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
-from uuid import uuid4
 
 import orjson
 from graphql import GraphQLError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from auth import Accounts
-from errors import BadRequest
-from schema import Schema
-from schema.context import Context
+from errors import ErrorCode
+from web import sse
+from web.caller import Caller
 from web.graphql_errors import shape
+from web.operations import (
+    QUERIES,
+    QUERIES_AND_MUTATIONS,
+    Asked,
+    IsSubscription,
+    Operations,
+    RefusedRequest,
+    new_request_id,
+)
 
 LONGEST_HEADER = 2_048  # characters; browsers send some 150, and a megabyte of commas takes a second to read
 MOST_PARAMETERS = 100  # in an address; GraphQL over HTTP has four
 BODY_SECONDS = 30  # a body of the usual largest size arrives in them over 300 kbit/s
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
-QUERIES = frozenset({OperationType.QUERY})
-QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
-
-
-class RefusedRequest(Exception):
-    """The HTTP request is not a GraphQL request: answered with this status and a GraphQL error body."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers or {}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The parameters of a request: GraphQL over HTTP §5.1."""
-
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
-
-    @classmethod
-    def of(cls, parameters: object) -> "Asked":
-        """Raises RefusedRequest where a parameter is missing or of another kind."""
-        if not isinstance(parameters, dict):
-            raise RefusedRequest(400, "The body must be a JSON object with a query.")
-        query = parameters.get("query")
-        if not isinstance(query, str) or not query.strip():
-            raise RefusedRequest(400, "query must be a string that holds a GraphQL document.")
-        for name, kind, said in (("variables", dict, "an object"), ("extensions", dict, "an object")):
-            if not isinstance(parameters.get(name), kind | None):
-                raise RefusedRequest(400, f"{name} must be {said}.")
-        if not isinstance(parameters.get("operationName"), str | None):
-            raise RefusedRequest(400, "operationName must be a string.")
-        return cls(query, parameters.get("variables"), parameters.get("operationName") or None)
 
 
 class GraphQLEndpoint:
-    """`page` answers a browser that opens the address; `clock` says what time it is, aware and in UTC."""
+    """`page` answers a browser that opens the address."""
 
-    def __init__(
-        self,
-        schema: Schema,
-        accounts: Accounts,
-        *,
-        max_body_bytes: int,
-        page: Callable[[], Response],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._schema, self._accounts, self._page, self._clock = schema, accounts, page, clock
+    def __init__(self, operations: Operations, *, max_body_bytes: int, page: Callable[[], Response]) -> None:
+        self._operations, self._page = operations, page
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,23 +50,37 @@ class GraphQLEndpoint:
         if scope["method"] in {"GET", "HEAD"} and "text/html" in accept and b"query=" not in scope["query_string"]:
             await self._page()(scope, receive, send)
             return
-        request_id = uuid4().hex
+        request_id = new_request_id()
         media_type = _media_type(accept)
         extra: dict[str, str] = {}
         try:
             if media_type is None:
-                raise RefusedRequest(406, f"Accept {JSON} or {RESPONSE_JSON}: there is no other kind of answer.")
+                raise RefusedRequest(406, f"Accept {JSON}, {RESPONSE_JSON} or {sse.EVENT_STREAM}: there is no other.")
             asked, allowed = await self._read(scope, headers, receive)
-            status, answer = await self._execute(asked, allowed, headers, request_id, media_type)
+            caller = Caller.of(scope, self._operations.proxies)
+            context = self._operations.context(caller, request_id)
+            try:
+                if media_type == sse.EVENT_STREAM:
+                    raise IsSubscription  # or is answered as if it were one
+                answer = await self._operations.execute(asked, context, allowed)
+            except IsSubscription:
+                if not _takes_streams(accept):
+                    raise
+                answers = await self._operations.open(asked, context, allowed)
+                await sse.Stream(self._operations, receive, send).answer(answers, caller, request_id)
+                return
+            # Nothing was executed: an honest status for clients that know the newer media type.
+            status = 400 if not answer.was_executed and media_type == RESPONSE_JSON else 200
+            body, extra = answer.body, _retry_after(answer.body)
         except RefusedRequest as refused:
-            error = GraphQLError(str(refused), original_error=BadRequest(str(refused)))
-            status, answer, extra = refused.status, {"errors": [shape(error, request_id)]}, refused.headers
+            status, body, extra = refused.status, {"errors": [refused.shape(request_id)]}, refused.headers
         except ClientGone:
             return
         except Exception as fault:  # in this file, then: what resolvers raise comes back in the result
             error = GraphQLError(str(fault), original_error=fault)
-            status, answer = 500, {"errors": [shape(error, request_id)]}
-        await _send(send, status, answer, media_type or JSON, {"x-request-id": request_id, **extra})
+            status, body = 500, {"errors": [shape(error, request_id)]}
+        kind = media_type if media_type == RESPONSE_JSON else JSON
+        await _send(send, status, body, kind, {"x-request-id": request_id, **extra})
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Asked, frozenset[OperationType]]:
         if scope["method"] == "GET":
@@ -120,42 +96,19 @@ class GraphQLEndpoint:
         body = await _read_body(headers, receive, self._max_body_bytes)
         return Asked.of(_loads(body, "The body")), QUERIES_AND_MUTATIONS
 
-    async def _execute(
-        self, asked: Asked, allowed: frozenset[OperationType], headers: Headers, request_id: str, media_type: str
-    ) -> tuple[int, dict[str, Any]]:
-        context = Context(
-            accounts=self._accounts,
-            authorization=headers.get("authorization"),
-            now=self._clock(),
-            request_id=request_id,
-        )
-        try:
-            result = await self._schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                operation_name=asked.operation_name,
-                context_value=context,
-                allowed_operation_types=allowed,
-            )
-        except CannotGetOperationTypeError:
-            raise RefusedRequest(400, "operationName must name one of the document's operations.") from None
-        except InvalidOperationTypeError as error:
-            if error.operation_type is OperationType.SUBSCRIPTION:
-                raise RefusedRequest(400, "A subscription needs a WebSocket.") from None
-            raise RefusedRequest(405, "GET runs queries only. Use POST.", {"allow": "POST"}) from None
-        errors = [shape(error, request_id) for error in result.errors or ()]
-        if errors and not _was_executed(result.errors or []) and result.data is None:
-            # Nothing was executed: no data entry, and an honest status for clients that know the newer media type.
-            return 400 if media_type == RESPONSE_JSON else 200, {"errors": errors}
-        return 200, {"data": result.data, **({"errors": errors} if errors else {})}
-
 
 class ClientGone(Exception):
     """The client closed the connection before it had sent its request."""
 
 
-def _was_executed(errors: list[GraphQLError]) -> bool:
-    return any(error.path for error in errors)
+def _retry_after(answer: dict[str, Any]) -> dict[str, str]:
+    """The header for those who read no body, where all that was asked was refused for now (RFC 9110 §10.2.3)."""
+    told = [error["extensions"] for error in answer.get("errors", ())]
+    if not told or any(value is not None for value in (answer.get("data") or {}).values()):
+        return {}
+    if any(one["code"] not in {ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE} for one in told):
+        return {}
+    return {"retry-after": str(max(one["retryAfter"] for one in told))}
 
 
 def _query_parameters(query_string: bytes) -> dict[str, Any]:
@@ -216,9 +169,28 @@ def _too_large(limit: int) -> RefusedRequest:
 
 
 def _media_type(accept: str) -> str | None:
-    """The kind of answer the client likes best of the two there are; None where it takes neither (RFC 9110 §12.5.1)."""
+    """The kind of answer that the client likes best; None where it takes none of those there are (RFC 9110 §12.5.1).
+    Streams are for subscriptions: one that takes JSON as gladly gets JSON."""
     if not accept:
         return JSON
+    liked = _liked(accept)
+    anything = liked.get("application/*", liked.get("*/*", 0.0))
+    as_json, as_response = liked.get(JSON, anything), liked.get(RESPONSE_JSON, anything)
+    if liked.get(sse.EVENT_STREAM, 0.0) > max(as_json, as_response):
+        return sse.EVENT_STREAM
+    if not as_json and not as_response:
+        return None
+    # Where both will do, who names the newer kind knows it, and others do better with the older one.
+    knows_it = RESPONSE_JSON in liked
+    return RESPONSE_JSON if as_response > as_json or (knows_it and as_response == as_json) else JSON
+
+
+def _takes_streams(accept: str) -> bool:
+    return _liked(accept).get(sse.EVENT_STREAM, 0.0) > 0
+
+
+def _liked(accept: str) -> dict[str, float]:
+    """How much, from 0 to 1, by the kind."""
     liked: dict[str, float] = {}
     for part in accept.split(","):
         kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -227,13 +199,7 @@ def _media_type(accept: str) -> str | None:
             liked[kind] = float(quality)
         except ValueError:
             liked[kind] = 0.0
-    anything = liked.get("application/*", liked.get("*/*", 0.0))
-    as_json, as_response = liked.get(JSON, anything), liked.get(RESPONSE_JSON, anything)
-    if not as_json and not as_response:
-        return None
-    # Where both will do, who names the newer kind knows it, and others do better with the older one.
-    knows_it = RESPONSE_JSON in liked
-    return RESPONSE_JSON if as_response > as_json or (knows_it and as_response == as_json) else JSON
+    return liked
 
 
 async def _send(send: Send, status: int, answer: dict[str, Any], media_type: str, extra: dict[str, str]) -> None:

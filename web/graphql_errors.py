@@ -15,7 +15,7 @@ log = logging.getLogger("planner.graphql")
 def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """The error as the client sees it, with `extensions.code`."""
     entry: dict[str, Any] = dict(error.formatted)
-    cause = _cause(error)
+    cause = cause_of(error)
     if too_many := re.fullmatch(
         r"Syntax Error: Document contains more than (\d+) tokens\. Parsing aborted\.", error.message
     ):
@@ -34,7 +34,7 @@ def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
     return entry
 
 
-def _cause(error: GraphQLError) -> BaseException | None:
+def cause_of(error: GraphQLError) -> BaseException | None:
     """What was raised, behind the GraphQLErrors in which graphql-core wraps it; None for a fault of the document."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,114 +11,17 @@ from typing import Any
 import httpx
 import pytest
 from graphql import build_schema, parse, validate
-from playwright.async_api import ConsoleMessage, Page, Request, Route, WebSocket
+from playwright.async_api import Response
 from starlette.applications import Starlette
 
 from settings import ROOT
 from tests.browser import open_browser
 from tests.conftest import Server
+from tests.explorer import Explorer
+from tests.people import Person
 from web import graphiql
 
-SCREENSHOTS = ROOT / "var" / "screenshots"
 TITLE = "FastAPI 책 출간 행사"
-
-
-class Explorer:
-    """The page, and what somebody does with it. `outside` and `complaints` are to stay empty."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
-        self.outside: list[str] = []
-        self.complaints: list[str] = []
-        page.on("console", self._hears)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("websocket", self._sees_socket)
-
-    async def opens(self) -> None:
-        await self.page.context.route("**/*", self._lets_through)
-        self.page.context.on("request", self._sees)
-        answer = await self.page.goto(f"{self.url}/graphql")
-        assert answer
-        assert answer.status == 200, await answer.text()
-        await self.is_ready()
-
-    async def is_ready(self) -> None:
-        await self.page.get_by_role("button", name="Headers").wait_for()
-        await self.page.locator(".graphiql-query-editor .view-line [class*=mtk]:not(.mtk1)").first.wait_for()
-
-    async def runs(self, operation: str) -> Any:
-        """What the response pane shows of it, as JSON."""
-        await self._empties("response.json")
-        await self.page.get_by_role("button", name="Execute query").click()
-        await self.page.get_by_role("menuitem", name=operation, exact=True).click()
-        shown = await self.page.wait_for_function(
-            f"() => {{ try {{ return JSON.parse({_model('response.json')}.getValue()) }} catch {{ return null }} }}"
-        )
-        return await shown.json_value()
-
-    async def pastes_a_query(self, query: str) -> None:
-        await self.page.locator(".graphiql-query-editor .monaco-editor").click()
-        await self._pastes(query)
-
-    async def pastes_headers(self, headers: str) -> None:
-        await self.page.get_by_role("button", name="Headers").click()
-        await self.page.locator(".graphiql-editor-tool .monaco-editor:visible").click()
-        await self._pastes(headers)
-
-    async def uses_the_token(self) -> None:
-        await self.page.get_by_role("button", name="Use this token in this tab").click()
-
-    async def holds(self, pane: str) -> str:
-        return str(await self.page.evaluate(f"{_model(pane)}.getValue()"))
-
-    async def keeps(self, running: str) -> str:
-        """All that outlives the page, both storages and the address, once the tab's last run is among it."""
-        # GraphiQL writes its tabs half a second late.
-        await self.page.wait_for_function(
-            "(name) => JSON.parse(sessionStorage['graphiql:tabState'] ?? '{}').tabs?.[0].title === name", arg=running
-        )
-        return str(await self.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, location.href])"))
-
-    async def sends(self) -> str:
-        """The token in the headers pane."""
-        headers = json.loads(await self.holds("request-headers.json"))
-        return str(headers["Authorization"]).removeprefix("Bearer ")
-
-    async def shoots(self, name: str) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-    async def _pastes(self, text: str) -> None:
-        """In place of what is there. Typed, the editor would add brackets of its own."""
-        await self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        await self.page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
-        await self.page.keyboard.press("ControlOrMeta+a")
-        await self.page.keyboard.press("ControlOrMeta+v")
-
-    async def _empties(self, pane: str) -> None:
-        await self.page.evaluate(f"{_model(pane)}.setValue('')")
-
-    async def _lets_through(self, route: Route) -> None:
-        await (route.continue_() if self._is_here(route.request.url) else route.abort())
-
-    def _sees(self, request: Request) -> None:
-        if not self._is_here(request.url):
-            self.outside.append(request.url)
-
-    def _sees_socket(self, socket: WebSocket) -> None:
-        if not self._is_here(socket.url.replace("ws", "http", 1)):
-            self.outside.append(socket.url)
-
-    def _hears(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
-
-    def _is_here(self, address: str) -> bool:
-        return address.startswith((f"{self.url}/", "data:", "blob:"))
-
-
-def _model(pane: str) -> str:
-    return f"monaco.editor.getModels().find((model) => model.uri.path.endsWith('{pane}'))"
 
 
 @pytest.fixture
@@ -158,18 +62,31 @@ async def test_the_walk_leads_to_an_event_and_nothing_leaves_the_machine(
     ]
     await explorer.shoots("5-listed")
 
+    variables = json.loads(await explorer.holds("variables.json"))
+    variables["id"] = created["data"]["createEvent"]["id"]
+    await explorer.pastes_variables(json.dumps(variables, indent=2, ensure_ascii=False))
+    assert (await explorer.runs("UpdateEvent"))["data"]["updateEvent"]["version"] == 2
+    assert code_of(await explorer.runs("UpdateEvent")) == "CONFLICT"
+    assert (await explorer.runs("TakeSeat"))["data"]["rsvp"]["status"] == "CONFIRMED"
+    assert (await explorer.runs("GiveUpSeat"))["data"]["cancelRsvp"]["status"] == "CANCELLED"
+    found = (await explorer.runs("FindEvents"))["data"]["events"]
+    assert [event["title"] for event in found["nodes"]] == [TITLE]
+    async with httpx.AsyncClient() as client:
+        assert "SUMMARY:" + TITLE in (await client.get(found["icsUrl"])).text
+    await explorer.shoots("6-found")
+
     await explorer.page.get_by_role("button", name="Show Documentation Explorer").click()
     await explorer.page.locator(".graphiql-plugin").get_by_text("CreateEventInput").wait_for()
-    await explorer.shoots("6-docs")
+    await explorer.shoots("7-docs")
     await explorer.page.get_by_role("button", name="Show History").click()
     await explorer.page.locator(".graphiql-plugin").get_by_text("WhoAmI").wait_for()
-    await explorer.shoots("7-history")
+    await explorer.shoots("8-history")
 
     expired = await live_server.expired_token("ana@test.com")
     await explorer.pastes_headers(json.dumps({"Authorization": f"Bearer {expired}", "X-Mine": "stays"}))
     assert code_of(await explorer.runs("CreateEvent")) == "TOKEN_EXPIRED"
     await explorer.page.locator(".graphiql-response", has_text="TOKEN_EXPIRED").wait_for()
-    await explorer.shoots("8-expired")
+    await explorer.shoots("9-expired")
     await explorer.runs("SignIn")
     await explorer.uses_the_token()
     second = await explorer.sends()
@@ -194,7 +111,7 @@ async def test_a_reload_keeps_what_was_typed_and_forgets_the_token(explorer: Exp
     await explorer.page.emulate_media(color_scheme="dark")
     await explorer.page.reload()
     await explorer.is_ready()
-    await explorer.shoots("9-dark")
+    await explorer.shoots("10-dark")
 
     assert await explorer.holds("operation.graphql") == "query Mine { tags { tag } }"
     assert TITLE in await explorer.holds("variables.json")
@@ -203,6 +120,56 @@ async def test_a_reload_keeps_what_was_typed_and_forgets_the_token(explorer: Exp
     assert await explorer.page.locator("[role=tab]").count() == 1
     assert explorer.outside == []
     assert explorer.complaints == []
+
+
+LIVE = """
+subscription Live { eventChanged { kind event { title } } }
+query Then { tags { tag } }
+"""
+
+
+async def test_a_subscription_shows_each_change_until_it_is_stopped(explorer: Explorer, live_server: Server) -> None:
+    async with httpx.AsyncClient(base_url=live_server.url) as http:
+        ana = Person(http, "ana")
+        await ana.signs_up()
+        await explorer.pastes_a_query(LIVE)
+        async with explorer.page.expect_response(is_a_stream) as stream:
+            await explorer.starts("Live")
+        for title in ("One", "둘\u2028줄"):
+            await ana.creates_event(title=title)
+            assert (await explorer.is_shown())["data"]["eventChanged"] == {"kind": "CREATED", "event": {"title": title}}
+            await explorer.shoots("11-live")
+            await explorer.clears()
+
+        async with explorer.page.expect_event("requestfailed") as ended:
+            await explorer.stops()
+        assert await ended.value == (await stream.value).request
+        await ana.creates_event(title="Three")
+
+        assert (await explorer.runs("Then"))["data"] == {"tags": []}
+    assert explorer.outside == []
+    assert explorer.complaints == []
+
+
+async def test_a_subscription_that_the_server_ends_says_so(explorer: Explorer, live_server: Server) -> None:
+    await explorer.pastes_a_query(LIVE)
+    async with explorer.page.expect_response(is_a_stream):
+        await explorer.starts("Live")
+
+    await live_server.stop(signal.SIGTERM)
+
+    await explorer.page.locator(".graphiql-response", has_text="The server has ended the subscription").wait_for()
+    await explorer.page.get_by_role("button", name="Execute query").wait_for()
+
+
+async def test_a_subscription_that_needs_a_token_says_so(explorer: Explorer) -> None:
+    await explorer.pastes_a_query("subscription Mine { myRsvpChanged { id } } query Other { tags { tag } }")
+
+    assert code_of(await explorer.runs("Mine")) == "UNAUTHENTICATED"
+
+
+def is_a_stream(response: Response) -> bool:
+    return response.headers["content-type"].startswith("text/event-stream")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ FILES = OURS | frozenset(GRAPHIQL.files.values())
 MEDIA_TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
-    ".svg": "image/svg+xml",
+    ".svg": "image/svg+xml; charset=utf-8",
     ".json": "application/json",
     ".graphql": "application/graphql",
     ".txt": "text/plain",

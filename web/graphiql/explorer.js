@@ -28,20 +28,48 @@ const HEADERS_HINT = `// Sent with each request of this tab. The token goes here
 `;
 
 async function fetcher(request, { headers } = {}) {
+  const stop = new AbortController();
   const response = await fetch(location.pathname, {
     method: "POST",
     headers: {
-      accept: "application/graphql-response+json, application/json",
+      accept: "application/graphql-response+json, application/json, text/event-stream;q=0.5", // of a subscription
       "content-type": "application/json",
       ...headers,
     },
     body: JSON.stringify(request),
+    signal: stop.signal,
   });
+  if (response.headers.get("content-type")?.startsWith("text/event-stream")) return answers(response, stop);
   const answer = await response.json().catch(() => {
     throw new Error(`The answer is not JSON. Its status is ${response.status} ${response.statusText}.`);
   });
   if (request.operationName !== "IntrospectionQuery") offerToken(answer);
   return answer;
+}
+
+// What a subscription tells, as an observable: unlike an iterator's, its end need not wait for the next answer.
+const answers = (response, stop) => ({
+  subscribe({ next, error, complete }) {
+    read(response.body, next).then(complete, (reason) => stop.signal.aborted || error(reason));
+    return { unsubscribe: () => stop.abort() };
+  },
+});
+
+// graphql-sse in its mode of distinct connections: an event "next" for each answer, then "complete".
+async function read(body, next) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let unread = "";
+  while (true) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error("The server has ended the subscription. Run it again.");
+    const events = (unread + value).split("\n\n");
+    unread = events.pop();
+    for (const event of events) {
+      const { event: kind, data } = Object.fromEntries(event.split("\n").map((line) => line.split(/: ?(.*)/s)));
+      if (kind === "complete") return;
+      if (kind === "next") next(JSON.parse(data));
+    }
+  }
 }
 
 // The bar above GraphiQL: shown while the last answer holds an access token.

@@ -1,0 +1,1 @@
+"""Every list of events is a calendar: its text (ical.py) and its address (links.py)."""

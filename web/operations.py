@@ -1,0 +1,208 @@
+"""One GraphQL operation: read from what a client sent, run, and its answers shaped, whatever it came by."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from graphql import GraphQLError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from auth import Accounts, Proxies
+from calendars.links import Links
+from errors import BadRequest, Refusal, Unavailable
+from replicas import FellBehind
+from schema import Schema
+from schema.context import Context
+from schema.live import Live
+from web.caller import Caller
+from web.graphql_errors import cause_of, shape
+
+QUERIES = frozenset({OperationType.QUERY})
+QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
+SESSION_CHECK_SECONDS = 30
+FINISH_SECONDS = 10
+
+
+class RefusedRequest(Exception):
+    """This is not a GraphQL request: over HTTP answered with this status and a GraphQL error body."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+
+    def shape(self, request_id: str) -> dict[str, Any]:
+        return shape(GraphQLError(str(self), original_error=BadRequest(str(self))), request_id)
+
+
+class IsSubscription(RefusedRequest):
+    """Its answers need a way to come by."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "A subscription needs a WebSocket, or Accept: text/event-stream.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters of a request: GraphQL over HTTP §5.1."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+    @classmethod
+    def of(cls, parameters: object) -> "Asked":
+        """Raises RefusedRequest where a parameter is missing or of another kind."""
+        if not isinstance(parameters, dict):
+            raise RefusedRequest(400, "The body must be a JSON object with a query.")
+        query = parameters.get("query")
+        if not isinstance(query, str) or not query.strip():
+            raise RefusedRequest(400, "query must be a string that holds a GraphQL document.")
+        for name, kind, said in (("variables", dict, "an object"), ("extensions", dict, "an object")):
+            if not isinstance(parameters.get(name), kind | None):
+                raise RefusedRequest(400, f"{name} must be {said}.")
+        if not isinstance(parameters.get("operationName"), str | None):
+            raise RefusedRequest(400, "operationName must be a string.")
+        return cls(query, parameters.get("variables"), parameters.get("operationName") or None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` has `data`, unless nothing was executed; and `errors`, where there are any."""
+
+    body: dict[str, Any]
+    was_executed: bool
+
+    @classmethod
+    def of(cls, result: ExecutionResult, request_id: str) -> "Answer":
+        errors = result.errors or []
+        shaped = [shape(error, request_id) for error in errors]
+        begun = any(error.path for error in errors) and not isinstance(result, PreExecutionError)
+        if shaped and result.data is None and not begun:
+            return cls({"errors": shaped}, was_executed=False)
+        return cls({"data": result.data, **({"errors": shaped} if shaped else {})}, was_executed=True)
+
+
+class Operations:
+    """`clock` says what time it is, aware and in UTC."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        accounts: Accounts,
+        live: Live,
+        links: Links,
+        *,
+        proxies: Proxies,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        session_check_seconds: float = SESSION_CHECK_SECONDS,
+    ) -> None:
+        self._schema, self._accounts, self._live, self._clock = schema, accounts, live, clock
+        self._links, self.proxies = links, proxies
+        self._session_check_seconds = session_check_seconds
+        self._running: set[asyncio.Task[Any]] = set()
+        self.stopping = asyncio.Event()
+
+    def context(self, caller: Caller, request_id: str) -> Context:
+        return Context(
+            accounts=self._accounts,
+            live=self._live,
+            links=self._links.below(caller.base_url),
+            authorization=caller.authorization,
+            client=caller.client,
+            clock=self._clock,
+            request_id=request_id,
+        )
+
+    async def execute(
+        self, asked: Asked, context: Context, allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS
+    ) -> Answer:
+        """Raises RefusedRequest; IsSubscription where it is one."""
+        try:
+            result = await self._schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                operation_name=asked.operation_name,
+                context_value=context,
+                allowed_operation_types=allowed,
+            )
+        except CannotGetOperationTypeError:
+            raise RefusedRequest(400, "operationName must name one of the document's operations.") from None
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                raise IsSubscription from None
+            raise RefusedRequest(405, "GET runs queries only. Use POST.", {"allow": "POST"}) from None
+        return Answer.of(result, context.request_id)
+
+    async def open(
+        self, asked: Asked, context: Context, allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS
+    ) -> AsyncGenerator[Answer, None]:
+        """The answers, of which a subscription has many. Raises RefusedRequest; the generator raises FellBehind."""
+        try:
+            # To its end, even where the client goes away: a mutation cut short may have been made and not told.
+            answer = await self._to_its_end(self.execute(asked, context, allowed))
+        except IsSubscription:
+            return self._subscribe(asked, context)
+        return _alone(answer)
+
+    async def _subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
+        results = await self._schema.subscribe(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=context,
+        )
+        async with aclosing(results):
+            async for result in results:
+                for error in result.errors or ():
+                    if isinstance(cause := cause_of(error), FellBehind):
+                        raise cause
+                yield Answer.of(result, context.request_id)
+
+    async def _to_its_end(self, coroutine: Any) -> Any:
+        task = asyncio.ensure_future(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return await asyncio.shield(task)
+
+    def _ran(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else may be left to look at it
+
+    async def until_signed_out(self, caller: Caller) -> Refusal | None:
+        """Why a token that was good is so no longer: it expired, its session ended, its account is gone. None, at once,
+        for one that never was."""
+        was_good = False
+        while True:
+            context = self.context(caller, new_request_id())
+            try:
+                await context.viewer()
+                was_good = True
+            except Unavailable:
+                pass  # the database will say another time
+            except Refusal as refusal:
+                return refusal if was_good else None
+            await asyncio.sleep(min(self._session_check_seconds, context.token_seconds_left))
+
+    def stop(self) -> None:
+        """Ends every stream and socket."""
+        self.stopping.set()
+
+    async def finish(self) -> None:
+        """Returns once no query or mutation is running any more that was asked for over a stream or a socket."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=FINISH_SECONDS)
+
+
+async def _alone(answer: Answer) -> AsyncGenerator[Answer, None]:
+    yield answer
+
+
+def new_request_id() -> str:
+    return uuid4().hex
