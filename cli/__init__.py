@@ -4,9 +4,13 @@ import sys
 
 import typer
 
+from auth.rotation import KeyRefused
+from cli.demo import demo
+from cli.keys import keys
 from cli.migrate import migrate
 from cli.schema import schema
 from cli.serve import serve
+from cli.stress import stress
 from models import DatabaseUnreachable
 from settings import SettingError
 
@@ -21,12 +25,15 @@ commands = typer.Typer(
 commands.command()(serve)
 commands.command()(migrate)
 commands.command()(schema)
+commands.command()(demo)
+commands.command()(stress)
+commands.add_typer(keys, name="keys")
 
 
 def main() -> None:
     """Runs the command. What the operator can mend is told in a line a matter, without a traceback: exit code 1."""
     try:
         commands()
-    except (SettingError, DatabaseUnreachable) as error:
+    except (SettingError, DatabaseUnreachable, KeyRefused) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

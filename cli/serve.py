@@ -13,6 +13,8 @@ import models
 from app import create_app
 from settings import Settings, read_settings
 
+UNREAD_SECONDS = 30
+
 
 def serve() -> None:
     """Serve the API, its explorer and its health checks, until Ctrl-C."""
@@ -20,15 +22,18 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = read_settings()
     asyncio.run(_refuse_an_unready_database(settings))
+    app = create_app(settings)  # before the address is told: it may refuse to start
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     sys.stderr.write(f"The explorer and the API: http://{f'[{host}]' if ':' in host else host}:{port}/graphql\n")
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=_logging(),
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         server_header=False,
+        ws_max_size=settings.max_body_bytes,
+        proxy_headers=False,  # uvicorn would take any address in them; auth/client.py reads them
         timeout_graceful_shutdown=5,
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end; uvicorn has already drained
@@ -46,6 +51,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
+            # A client that reads nothing any more keeps its connection, closed or not, until the kernel gives it up.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
         listener.bind((settings.host, settings.port))
         listener.listen(2048)  # here, since two processes may bind one port, and only one of them listen
     except OSError as error:

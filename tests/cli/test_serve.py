@@ -25,6 +25,8 @@ def test_each_command_tells_what_it_does() -> None:
         ("serve", "Serve the API"),
         ("migrate", "Bring the database"),
         ("schema", "Print the schema"),
+        ("demo", "Serve a month of invented events"),
+        ("stress", "Prove that seats hold"),
     ):
         told = CliRunner().invoke(commands, [command, "--help"])
 
