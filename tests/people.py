@@ -10,9 +10,13 @@ SIGNUP = """mutation ($input: SignupInput!) { signup(input: $input) {
   account { id email username createdAt profile { id username } }
 } }"""
 SIGNIN = SIGNUP.replace("SignupInput", "SigninInput").replace("signup", "signin")
-CREATE_EVENT = """mutation ($input: CreateEventInput!) { createEvent(input: $input) {
-  id title image description tags location creator { id username } startsAt endsAt timeZone capacity createdAt updatedAt
-} }"""
+EVENT = """{
+  id title image description tags location creator { id username } startsAt endsAt timeZone status capacity
+  confirmedCount waitlistCount seatsLeft version createdAt updatedAt
+}"""
+CREATE_EVENT = f"mutation ($input: CreateEventInput!) {{ createEvent(input: $input) {EVENT} }}"
+UPDATE_EVENT = f"mutation ($id: ID!, $input: UpdateEventInput!) {{ updateEvent(id: $id, input: $input) {EVENT} }}"
+PLACE = "{ id status waitlistPosition event { id confirmedCount waitlistCount seatsLeft } user { username } }"
 PASSWORD = "correct-말-battery-7"
 
 
@@ -82,6 +86,25 @@ class Person:
     async def tries_to_create(self, authorization: str | None = None, **changes: Any) -> Answer:
         event = {"title": "A talk", "description": "", "tags": [], "location": "", **changes}
         return await self.asks(CREATE_EVENT, authorization=authorization, input=event)
+
+    async def updates(self, event: dict[str, Any], if_version: int | None = None, **changes: Any) -> Answer:
+        version = {} if if_version is None else {"ifVersion": if_version}
+        return await self.asks(UPDATE_EVENT, id=event["id"], input={**changes, **version})
+
+    async def rsvps(self, event: dict[str, Any]) -> Answer:
+        return await self.asks(f"mutation ($id: ID!) {{ rsvp(eventId: $id) {PLACE} }}", id=event["id"])
+
+    async def cancels_rsvp(self, event: dict[str, Any]) -> Answer:
+        return await self.asks(f"mutation ($id: ID!) {{ cancelRsvp(eventId: $id) {PLACE} }}", id=event["id"])
+
+    async def place_at(self, event: dict[str, Any]) -> tuple[str, int | None] | None:
+        """Status and position in line."""
+        answer = await self.asks(f"query ($id: ID!) {{ event(id: $id) {{ myRsvp {PLACE} }} }}", id=event["id"])
+        place = answer.data["event"]["myRsvp"]
+        return (place["status"], place["waitlistPosition"]) if place else None
+
+    async def sees(self, event: dict[str, Any]) -> Any:
+        return (await self.asks(f"query ($id: ID!) {{ event(id: $id) {EVENT} }}", id=event["id"])).data["event"]
 
     async def creates_event(self, **changes: Any) -> dict[str, Any]:
         event: dict[str, Any] = (await self.tries_to_create(**changes)).data["createEvent"]

@@ -1,8 +1,12 @@
 """What the documents say is there, is there; what they show, works."""
 
+import asyncio
+import os
 import re
-import subprocess
+import signal
 import tomllib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ import orjson
 import pytest
 from graphql import build_schema, parse, validate
 from tortoise import Tortoise
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import errors
 from cli import commands
@@ -22,7 +28,7 @@ README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DECISION_NAMES = [file.name for file in DECISIONS]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), ARCHITECTURE, *DECISIONS, ROOT / "examples" / "README.md"]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
 MADE_LATER = (".env", ".venv/", "var/")  # by make
 PATH = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|md|graphql|toml|txt|sh|js|mjs)|\.env\.example|\.ci/run")
 WORD = re.compile(r"[\w./:*-]+")
@@ -45,20 +51,28 @@ def code(document: Path) -> list[str]:
 
 def test_there_are_documents() -> None:
     names = {file.name for file in DOCUMENTS}
-    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "architecture.md"} <= names
+    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "architecture.md", "clients.md"} <= names
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
 @each_document
 def test_the_files_it_names_are_there(document: Path) -> None:
     rooms = {entry.name for entry in ROOT.iterdir() if entry.is_dir()}
-    words = [word.rstrip("/.") for text in code(document) if "://" not in text for word in WORD.findall(text)]
+    # A test is named as pytest names it; tests/attacks/test_asvs.py looks for what stands behind the file.
+    words = [
+        word.partition("::")[0].rstrip("/.")
+        for text in code(document)
+        if "://" not in text
+        for word in WORD.findall(text)
+    ]
     named = {word for word in words if PATH.fullmatch(word) or word.partition("/")[0] in rooms}
 
     missing = [
         name
         for name in named - set(DECISION_NAMES)
-        if not name.startswith(MADE_LATER) and not list(ROOT.glob(name)) and not list(document.parent.glob(name))
+        if not name.startswith(MADE_LATER)
+        and not any(list(folder.glob(name)) for folder in (ROOT, document.parent))
+        and not list(ROOT.glob(f"*/{name}"))  # where a room is spoken of
     ]
 
     assert not missing
@@ -83,13 +97,38 @@ def headings(document: Path) -> set[str]:
 @each_document
 def test_its_make_targets_and_commands_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    planner = {getattr(command.callback, "__name__", None) for command in commands.registered_commands}
     for text in code(document):
-        for tool, known in (("make", targets), ("planner", planner)):
-            # At its beginning, behind a path or settings of the environment, or behind another command.
-            if used := re.fullmatch(rf"(?:\S+=\S+ |.*&& )*(?:[\w.-]+/)*{tool}((?: [\w=./-]+)+)", text):
-                words = [word for word in used[1].split() if "=" not in word and not word.startswith("-")]
-                assert set(words) <= known, text
+        # At its beginning, behind a path or settings of the environment, or behind another command.
+        if used := re.fullmatch(r"(?:\S+=\S+ |.*&& )*(?:[\w.-]+/)*(make|planner)((?: [\w=./-]+)+)", text):
+            words = [word for word in used[2].split() if "=" not in word]
+            assert {word for word in words if word[0] != "-"} <= targets if used[1] == "make" else knows(words), text
+
+
+def knows(words: list[str]) -> bool:
+    """Whether `planner` has the command, with these options and as many arguments."""
+    command = get_command(commands)
+    while isinstance(command, TyperGroup) and words:
+        if words[0] not in command.commands:
+            return False
+        command, words = command.commands[words[0]], words[1:]
+    options = {name: parameter for parameter in command.params for name in parameter.opts if name[0] == "-"}
+    arguments, rest = len(command.params) - len(options), iter(words)
+    for word in rest:
+        if word[0] != "-":
+            arguments -= 1
+        elif word not in options:
+            return False
+        elif not getattr(options[word], "is_flag", False):
+            next(rest, None)  # its value
+    return arguments >= 0
+
+
+def test_it_notices_a_command_that_there_is_not() -> None:
+    assert knows(["stress", "--clients", "50"])
+    assert knows(["keys", "use", "KID", "--now"])
+    assert not knows(["keys", "mend"])
+    assert not knows(["serve", "50"])
+    assert not knows(["serve", "--clients", "50"])
 
 
 @each_document
@@ -142,26 +181,65 @@ def test_the_readme_explains_each_code_that_an_answer_can_have() -> None:
     assert all(re.search(rf"\b{code_}\b", text) for code_ in ErrorCode)  # those that no answer has yet, too
 
 
-async def test_the_readmes_walk_works(live_server: Server) -> None:
-    """Its shell blocks with curl, as they stand: only the address and the token pasted are this test's."""
-    shown = re.findall(r"```sh\n([^`]*?curl[^`]*?)```\n\n```json\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert len(shown) == 3
-    token = ""
-    for shell, expected in shown:
-        shell = shell.replace("http://127.0.0.1:8000", live_server.url).replace("paste the accessToken here", token)
-        ran = subprocess.run(["sh", "-euc", shell], capture_output=True, text=True, timeout=30, check=True)  # noqa: ASYNC221, S607 - as a reader runs it
-        answer = orjson.loads(ran.stdout)
-        token = answer["data"].get("signup", {}).get("accessToken", token)
-        assert without_what_is_new(answer) == without_what_is_new(orjson.loads(expected))
+async def test_the_readmes_tour_works(live_server: Server) -> None:
+    """Its shell blocks with curl, as they stand: only the address, and what a reader pastes, are this test's."""
+    block = r"```sh\n([^`]*?curl[^`]*?)```\n(?:\n```(json|text)\n(.*?)```)?"
+    shown = re.findall(block, README.read_text("utf-8"), re.DOTALL)
+    assert [kind for _, kind, _ in shown] == ["json", "json", "json", "text", "", "json", "json"]
+    pasted: dict[str, str] = {}
+    async with AsyncExitStack() as until_the_end:
+        for shell, kind, expected in shown:
+            shell = shell.replace("http://127.0.0.1:8000", live_server.url)
+            for name, value in pasted.items():
+                shell = shell.replace(f"paste the {name} here", value)
+            output = await until_the_end.enter_async_context(output_of(shell))
+            if not kind:
+                stream = output  # it stays open while the tour goes on
+                await stream.readline()  # sent before it is subscribed, which takes no time beside a request
+            elif kind == "json":
+                answer = orjson.loads(await output.read())
+                assert without_what_is_new(answer) == without_what_is_new(orjson.loads(expected))
+                pasted |= texts(answer)
+            else:
+                lines = iter((await output.read()).decode().splitlines())
+                assert all(line in lines for line in expected.splitlines() if not line.startswith("UID:"))  # in order
+        told = await stream.readuntil(b"}\n\n")
+
+    assert told.decode().strip() in [text.strip() for text in blocks(README, "text")]
+
+
+@asynccontextmanager
+async def output_of(shell: str) -> AsyncIterator[asyncio.StreamReader]:
+    """What it prints, for 30 seconds at most."""
+    ran = await asyncio.create_subprocess_exec(
+        "sh", "-euc", shell, stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(30):
+            assert ran.stdout is not None
+            yield ran.stdout
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(ran.pid, signal.SIGTERM)
+        await ran.wait()
+
+
+def texts(value: Any) -> dict[str, str]:
+    """By their names, however deep they stand."""
+    named = value if isinstance(value, dict) else dict(enumerate(value))
+    found = {str(name): one for name, one in named.items() if isinstance(one, str)}
+    for one in named.values():
+        found |= texts(one) if isinstance(one, dict | list) else {}
+    return found
+
+
+NEW = {"accessToken", "refreshToken", "expiresAt", "id", "icsUrl"}
 
 
 def without_what_is_new(value: Any) -> Any:
     """The answer, but for what is another in each run."""
     if isinstance(value, dict):
-        return {
-            key: type(one) if key in {"accessToken", "expiresAt"} else without_what_is_new(one)
-            for key, one in value.items()
-        }
+        return {key: type(one) if key in NEW else without_what_is_new(one) for key, one in value.items()}
     return [without_what_is_new(one) for one in value] if isinstance(value, list) else value
 
 

@@ -46,6 +46,10 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("ALLOWED_ORIGINS", "https://Example.org", "is not an origin"),  # browsers say it in small letters
         ("ALLOWED_ORIGINS", "https://", "is not an origin"),
         ("ALLOWED_ORIGINS", "null", "is not an origin"),
+        ("PUBLIC_URL", "example.org", "an address like"),
+        ("PUBLIC_URL", "https://a.example?x", "without ? and #"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "no address and no network"),
+        ("ACCOUNT_GUESSES_PER_HOUR", "2", "greater than or equal to 4"),
     ],
 )
 def test_a_bad_value_stops_the_start_and_says_what_to_do(read: Read, key: str, value: str, remedy: str) -> None:
