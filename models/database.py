@@ -44,18 +44,22 @@ def _connection(settings: Settings) -> dict[str, Any]:
         raise SettingError(
             "DATABASE_URL cannot be read. .env.example shows its form; write a password percent-encoded."
         ) from None
+    host = parts.hostname or options.pop("host", None)  # a server on this machine may listen in a folder alone
     ssl = options.pop("sslmode", "prefer")
     if ssl not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
         raise SettingError("DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
     if options:
-        raise SettingError("DATABASE_URL: sslmode is the only option; write a password percent-encoded.")
+        raise SettingError(
+            "DATABASE_URL: sslmode is the only option, and host=<a socket's folder> in place of a host; write a"
+            " password percent-encoded."
+        )
     database = unquote(parts.path.removeprefix("/"))
-    if not (parts.hostname and database):
+    if not (host and database):
         raise SettingError("DATABASE_URL: name the host and the database: postgresql://user:password@host/database.")
     return {
         "engine": "models.engines.asyncpg",
         "credentials": {
-            "host": parts.hostname,
+            "host": host,
             "port": port,
             "user": unquote(parts.username or "postgres"),
             "password": unquote(parts.password) if parts.password else None,
@@ -141,7 +145,8 @@ async def close_database() -> None:
 def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
     parts = urlsplit(settings.database_url)
     on_sqlite = parts.scheme == "sqlite"
-    where = str(sqlite_file(settings)) if on_sqlite else f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    host = parts.hostname or parse_qs(parts.query).get("host", [""])[-1]
+    where = str(sqlite_file(settings)) if on_sqlite else f"{host}:{parts.port or 5432}{parts.path}"
     cause = error.__cause__ or error
     said = " ".join(str(cause).split()) or type(cause).__name__
     return DatabaseUnreachable(f"The database {where} cannot be used: {said}. DATABASE_URL says where it is.")

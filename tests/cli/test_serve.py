@@ -56,7 +56,7 @@ def test_a_bad_setting_is_told_in_a_line(planner: Planner) -> None:
         "postgresql://ana:hush@a..b/planner",
         "postgresql://ana:hush@127.0.0.1:5432000/planner",
         "sqlite://{folder}",
-        "sqlite://var",
+        "sqlite://tests",
         "sqlite://?hush",
         "sqlite://{folder}/new.sqlite3?hush=1",
         "sqlite://{folder}/no.database",
@@ -64,7 +64,7 @@ def test_a_bad_setting_is_told_in_a_line(planner: Planner) -> None:
     ],
     ids=[
         *("refused", "unknown host", "slash", "question mark", "equals", "no host", "no port"),
-        *("folder", "var", "only options", "options", "no database", "no folder"),
+        *("folder", "folder below", "only options", "options", "no database", "no folder"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_told_in_a_line(
