@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 
 import models
 from auth import audit
-from auth.attempts import Attempts
+from auth.attempts import Attempts, Place
 from auth.client import Client
 from auth.passwords import Passwords, weakness
 from auth.session import Sessions, Tokens, Viewer
@@ -65,35 +65,44 @@ class Accounts:
         """Raises RateLimited, InvalidCredentials, Unavailable."""
         key = _key_if_any(email)
         async with self._attempts.sign_in(key or email, client, now) as place:
-            user = await models.User.get_or_none(email_key=key) if key else None  # without one, nobody can have it
-            matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
-            if user is None or not matches:
-                audit.note("signin_refused", account=user.id if user else None, address=client.address)
-                raise InvalidCredentials
-        async with in_transaction():
-            if new_hash:
-                # Only over the hash that was verified: a password changed meanwhile stays changed.
-                old = models.User.filter(id=user.id, password_hash=user.password_hash)
-                await old.update(password_hash=new_hash)
-            try:
-                session_id, tokens = await self.sessions.start(user.id, now, client.user_agent)
-            except IntegrityError:
-                raise InvalidCredentials from None  # the account was deleted meanwhile
-            await place.remember(user.id, now)
+            while True:
+                user = await models.User.get_or_none(email_key=key) if key else None  # without one, nobody can have it
+                matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
+                if user is None or not matches:
+                    audit.note("signin_refused", account=user.id if user else None, address=client.address)
+                    raise InvalidCredentials
+                if started := await self._start(user, new_hash, place, client, now):
+                    break
+        session_id, tokens = started
         audit.note("signin", account=user.id, session=session_id, address=client.address)
         return Viewer(str(user.id), user.email, user.username, user.created_at, session_id), tokens
+
+    async def _start(
+        self, user: models.User, new_hash: str | None, place: Place, client: Client, now: datetime
+    ) -> tuple[str, Tokens] | None:
+        """A session, and the row held while it starts. None where the hash that was verified is no longer the kept one:
+        a changed password lets nobody in who typed the one before."""
+        async with in_transaction():
+            verified = models.User.filter(id=user.id, password_hash=user.password_hash)
+            if not await verified.update(password_hash=new_hash or user.password_hash):
+                return None
+            started = await self.sessions.start(user.id, now, client.user_agent)
+            await place.remember(user.id, now)
+        return started
 
     async def refresh(self, token: str, *, now: datetime, client: Client = SCRIPT) -> tuple[Viewer, Tokens]:
         """The next tokens of the session. Raises RateLimited, RefreshTokenInvalid, SessionExpired, SessionEnded."""
         async with self._attempts.refresh(client):
             return await self.sessions.refresh(token, now)
 
-    async def change_password(self, viewer: Viewer, current: str, new: str, *, now: datetime) -> tuple[Viewer, Tokens]:
+    async def change_password(
+        self, viewer: Viewer, current: str, new: str, *, now: datetime, client: Client = SCRIPT
+    ) -> tuple[Viewer, Tokens]:
         """A new session in place of the viewer's, whose tokens end with it; every other session ends.
 
         Raises RateLimited, InvalidCredentials, ValidationFailed on `newPassword`, TokenRevoked, Unavailable.
         """
-        user = await self._verified(viewer, current)
+        user = await self._verified(viewer, current, client)
         own_names = (user.email, user.username)
         if problem := weakness(new, shortest=self._password_shortest, own_names=own_names):
             raise ValidationFailed({"newPassword": problem})
@@ -111,20 +120,21 @@ class Accounts:
         audit.note("password_changed", account=viewer.id, session=session_id)
         return replace(viewer, session_id=session_id), tokens
 
-    async def delete_account(self, viewer: Viewer, password: str, *, now: datetime) -> None:
+    async def delete_account(self, viewer: Viewer, password: str, *, now: datetime, client: Client = SCRIPT) -> None:
         """The account goes, with its events, places and sessions.
 
         Raises RateLimited, InvalidCredentials, TokenRevoked, Unavailable.
         """
-        user = await self._verified(viewer, password)
-        await models.forget(user.id, now)
+        user = await self._verified(viewer, password, client)
+        if not await models.forget(user.id, UUID(viewer.session_id), user.password_hash, now):
+            raise TokenRevoked  # signed out, or the password changed, meanwhile: nothing is deleted
         audit.note("account_deleted", account=viewer.id, session=viewer.session_id)
 
-    async def _verified(self, viewer: Viewer, password: str) -> models.User:
+    async def _verified(self, viewer: Viewer, password: str, client: Client) -> models.User:
         user = await models.User.get_or_none(id=UUID(viewer.id))
         if user is None:
             raise TokenRevoked
-        async with self._attempts.password(viewer.session_id):
+        async with self._attempts.password(viewer.session_id, client):
             matches, _ = await self.passwords.verify(password, user.password_hash)
             if not matches:
                 audit.note("password_refused", account=viewer.id, session=viewer.session_id)

@@ -72,11 +72,13 @@ class Attempts:
             await self._rates.clear(of_account)  # the owner was here
 
     @asynccontextmanager
-    async def password(self, session_id: str) -> AsyncIterator[None]:
+    async def password(self, session_id: str, client: Client) -> AsyncIterator[None]:
         """Around the verifying of a signed-in account's password. Counted by the session: who has stolen its token
         keeps the owner neither from signing in nor from changing the password there. Raises RateLimited."""
         count = Count("password", session_id, self._at_account)
-        async with self._counted("password", count, wrong=InvalidCredentials):
+        # With the sign-ins of the address: what one address has hashed at a time is bounded in all.
+        of_address = self._of_address("signin", client, self._at_address)
+        async with self._counted("password", *of_address, count, wrong=InvalidCredentials):
             yield
 
     @asynccontextmanager

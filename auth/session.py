@@ -90,7 +90,7 @@ class Sessions:
                 if generation is None or not self._is_good(session, generation, now):
                     break
                 tokens = await self._trade(session, family, generation, now)
-            row = await Session.viewer(str(session.id), str(session.user_id)) if tokens else None
+            row = await Session.viewer(str(session.id), str(session.user_id), now) if tokens else None
         if tokens is None or row is None:
             await self._end_stolen(session)
             raise SessionEnded
@@ -114,7 +114,8 @@ class Sessions:
 
     @staticmethod
     async def _end_stolen(session: Session) -> None:
-        await Session.filter(id=session.id).delete()
+        if not await Session.filter(id=session.id).delete():
+            return  # another use of it was first, and told
         REUSED.inc()
         log.warning("a refresh token was used twice: session %s of account %s ends", session.id, session.user_id)
         audit.note("refresh_reused", account=session.user_id, session=session.id)
@@ -131,7 +132,7 @@ class Sessions:
 
     async def viewer(self, claims: Claims, now: datetime) -> Viewer:
         """Whose session it is. Raises TokenRevoked where the session has ended or the account is gone."""
-        row = await Session.viewer(claims.session_id, claims.user_id)
+        row = await Session.viewer(claims.session_id, claims.user_id, now)
         if row is None:
             raise TokenRevoked
         if row["last_used_at"] <= now - TOUCHED_EVERY:

@@ -29,7 +29,8 @@ def serve() -> None:
     config = uvicorn.Config(
         app,
         log_config=_logging(),
-        log_level=settings.log_level,
+        # Never lower: at debug, websockets logs each frame and header, and so tokens and passwords.
+        log_level="info" if settings.log_level == "debug" else settings.log_level,
         access_log=settings.log_level == "debug",
         server_header=False,
         ws_max_size=settings.max_body_bytes,

@@ -8,16 +8,20 @@ from tortoise.expressions import Q
 from models.changes import told_transaction
 from models.event import Event
 from models.rsvp import Rsvp, RsvpStatus
+from models.session import Session
 from models.user import User
 
 
-async def forget(user_id: UUID, now: datetime) -> None:
+async def forget(user_id: UUID, session_id: UUID, password_hash: str, now: datetime) -> bool:
     """In one transaction: the user's events go, with notices to listeners; the user's seats go to the first in line;
-    and with the account its sessions and keys. Saying it again changes nothing."""
+    and with the account its sessions and keys. False, and nothing is changed, where the session has ended or the
+    password is another one by now."""
     while True:
         try:
-            await _forget(user_id, now)
-            return
+            await _forget(user_id, session_id, password_hash, now)
+            return True
+        except _NotAnyMore:
+            return False
         except _CameMeanwhile:
             continue
 
@@ -26,7 +30,11 @@ class _CameMeanwhile(Exception):
     """An event or a place that the user's other request made while this one was at work: all is begun again."""
 
 
-async def _forget(user_id: UUID, now: datetime) -> None:
+class _NotAnyMore(Exception):
+    """Whoever asked may no longer."""
+
+
+async def _forget(user_id: UUID, session_id: UUID, password_hash: str, now: datetime) -> None:
     async with told_transaction() as told:
         # Events first, in one order whoever comes, and the user's row last: as whoever takes a place locks them. Two
         # that go at once, or one that goes while another comes, would else wait for each other in a circle.
@@ -39,7 +47,9 @@ async def _forget(user_id: UUID, now: datetime) -> None:
             else:
                 await Rsvp.leave(event, user_id, told, now)
         # From here on nobody makes an event or takes a place in this user's name.
-        await User.filter(id=user_id).select_for_update().get_or_none()
+        user = await User.filter(id=user_id).select_for_update().get_or_none()
+        if user is None or user.password_hash != password_hash or not await Session.exists(id=session_id):
+            raise _NotAnyMore
         if await _concerned(user_id):
             raise _CameMeanwhile
         await User.filter(id=user_id).delete()

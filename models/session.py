@@ -35,12 +35,15 @@ class Session(Model):
         indexes = (Index(fields=("refresh_expires_at",), name="sessions_oldest"),)
 
     @classmethod
-    async def viewer(cls, session_id: str, user_id: str) -> Row | None:
-        """The session's `last_used_at` and its account's row, in one indexed read; None when one of them is gone."""
+    async def viewer(cls, session_id: str, user_id: str, now: datetime) -> Row | None:
+        """The session's `last_used_at` and its account's row, in one indexed read; None when one of them is gone, or
+        the session over."""
         rows = await select(
             cls,
             ["id", "last_used_at", "user.id", "user.email", "user.username", "user.created_at"],
-            Condition("t.id = ? AND t.user_id = ?", (UUID(session_id), UUID(user_id))),
+            Condition(
+                "t.id = ? AND t.user_id = ? AND t.refresh_expires_at > ?", (UUID(session_id), UUID(user_id), now)
+            ),
         )
         return rows[0] if rows else None
 

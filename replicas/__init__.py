@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 
 from errors import Unavailable
 
-MOST_WAITING = 100  # messages that a subscriber has not taken yet
+MOST_WAITING = 1_000  # messages that a subscriber has not taken yet; an account that goes takes many events along
 
 Message = TypeVar("Message")
 log = logging.getLogger("planner.replicas")

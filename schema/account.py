@@ -162,7 +162,9 @@ class AccountMutation:
     async def change_password(self, info: Info, input: ChangePasswordInput) -> AuthPayload | None:
         viewer, now = await info.context.viewer(), info.context.now
         return AuthPayload.of(
-            *await info.context.accounts.change_password(viewer, input.current_password, input.new_password, now=now)
+            *await info.context.accounts.change_password(
+                viewer, input.current_password, input.new_password, now=now, client=info.context.client
+            )
         )
 
     @strawberry.mutation(
@@ -171,5 +173,5 @@ class AccountMutation:
     )
     async def delete_account(self, info: Info, password: str) -> DeleteAccountPayload | None:
         viewer = await info.context.viewer()
-        await info.context.accounts.delete_account(viewer, password, now=info.context.now)
+        await info.context.accounts.delete_account(viewer, password, now=info.context.now, client=info.context.client)
         return DeleteAccountPayload(deleted_id=strawberry.ID(viewer.id))

@@ -177,10 +177,12 @@ async def test_an_upgraded_hash_does_not_undo_a_new_password(
     monkeypatch.setattr(accounts, "passwords", passwords)
     monkeypatch.setattr(accounts, "passwords", DeletedMeanwhile(accounts, password_hash="changed meanwhile"))
 
-    await accounts.sign_in("ana@test.com", PASSWORD, now=NOW)
+    with pytest.raises(InvalidCredentials):  # it was right when it was verified, and is the old one now
+        await accounts.sign_in("ana@test.com", PASSWORD, now=NOW)
     passwords.close()
 
     assert (await models.User.get()).password_hash == "changed meanwhile"
+    assert await models.Session.all().count() == 1  # the one that sign-up began
 
 
 async def test_nothing_of_a_sign_in_shows_in_a_repr(database: Settings) -> None:
