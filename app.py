@@ -32,6 +32,7 @@ from web.websocket import WebSocketEndpoint
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready."""
     logging.getLogger("planner").setLevel(settings.log_level.upper())
+    logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
     logging.getLogger("uvicorn.access").addFilter(hide_secrets)
     accounts, links = Accounts(settings), Links(settings)
     keys = accounts.sessions.access_tokens.keys

@@ -27,6 +27,7 @@ from jose import jwk
 from jose.backends.base import Key as JoseKey
 from jose.exceptions import JWKError
 
+from auth import audit
 from auth.rotation import SECRET, KeyRefused, Manifest
 from settings import NEW_SECRET, ROOT, SettingError, Settings
 
@@ -284,6 +285,7 @@ class Keys:
             self._trouble = trouble or repr(error)
             return
         log.info("the keys have changed: %s", self.ring)
+        audit.note("keys_changed", signing=self.ring.signing.kid)
 
 
 def _create(file: Path) -> IO[bytes]:

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
@@ -70,6 +70,17 @@ class _Told(list[Change]):
         if change.event_id not in self._event_ids:
             self._event_ids.add(change.event_id)
             _lines.setdefault(change.event_id, deque()).append(self)
+        if isinstance(change, EventChanged):
+            for at, earlier in enumerate(self):
+                if isinstance(earlier, EventChanged) and earlier.event_id == change.event_id:
+                    # One change: what stood between the two was never committed.
+                    del self[at]
+                    change = replace(
+                        change,
+                        kind=change.kind if change.kind is ChangeKind.DELETED else earlier.kind,
+                        before=earlier.before,
+                    )
+                    break
         super().append(change)
 
     def __iadd__(self, changes: Iterable[Change]) -> Self:  # type: ignore[misc, override]  # it takes what any list takes

@@ -148,12 +148,13 @@ class Event(Model):
             return await cls.found(event_id, paths)
 
     @classmethod
-    async def remove(cls, event_id: str, *, editor_id: str) -> None:
-        """Deletes the event with its tags and places. Raises NotFound, Forbidden."""
+    async def remove(cls, event_id: str, *, editor_id: str) -> str:
+        """Deletes the event with its tags and places; its id, as it is shown. Raises NotFound, Forbidden."""
         async with told_transaction() as told:
             event = await cls.locked(event_id)
             event.refuse_others(editor_id)
             await event.go(told)
+        return str(event.id)
 
     @classmethod
     async def read(cls, event_id: str, paths: Sequence[str]) -> Row | None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from errors import Unauthenticated, ValidationFailed
-from models.event import EventStatus, as_key
+from models.event import NEVER, EventStatus, as_key
 from models.event_input import LOCATION_LONGEST
 from models.matches import Match, all_of
 from models.reads import Condition, Row, among, contains
@@ -92,7 +92,15 @@ class EventFilter:
         keys = [Condition("g.key = ?", (tag,)) for tag in self.tags_all or ()]
         if self.tags_any is not None:
             keys.append(among("g.key", self.tags_any))
-        return [
+        creators = {self.creator, self.viewer_id if self.mine is Mine.ORGANISING else None} - {None, NOBODY}
+        by_creator = [
+            Match(
+                Condition("SELECT c.id FROM events c WHERE c.creator_id = ?", (UUID(one),)),
+                Condition("t.creator_id = ?", (UUID(one),)),
+            )
+            for one in sorted(filter(None, creators))
+        ]
+        return by_creator + [
             Match(
                 Condition(f"SELECT g.event_id FROM event_tags g WHERE {key.sql}", key.values),  # noqa: S608 - of code
                 Condition(f"EXISTS (SELECT 1 FROM event_tags g WHERE g.event_id = t.id AND {key.sql})", key.values),  # noqa: S608
@@ -111,7 +119,9 @@ class EventFilter:
             yield Condition("t.creator_id = ?", (UUID(self.creator),)) if self.creator != NOBODY else Condition("1 = 0")
         if self.starts_at is not None:
             # By the key, which has an index; events without a start have the key of a distant date.
-            yield Condition("t.starts_at IS NOT NULL") & self.starts_at.condition("t.starts_key")
+            yield Condition("t.starts_at IS NOT NULL AND t.starts_key < ?", (NEVER,)) & self.starts_at.condition(
+                "t.starts_key"
+            )
         if self.created_at is not None:
             yield self.created_at.condition("t.created_at")
         if self.status is not None:

@@ -69,7 +69,7 @@ class Keyset:
 
     def cursor(self, row: Row) -> str:
         payload = orjson.dumps(self._place(row))
-        return base64.urlsafe_b64encode(self._digest(payload) + payload).decode().rstrip("=")
+        return _written(self._digest(payload) + payload)
 
     def behind(self, cursor: str | None) -> Condition:
         """The condition of the rows behind the cursor. Raises ValidationFailed on `after`."""
@@ -92,7 +92,8 @@ class Keyset:
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-            if digest == self._digest(payload):
+            # base64 is also read with more at its end, and with other last bits: that is altered too.
+            if digest == self._digest(payload) and cursor == _written(raw):
                 return [_READ[kind](value) for kind, value in zip(self.kinds, orjson.loads(payload), strict=True)]
         except (ValueError, TypeError, AttributeError, OverflowError, Unfit):
             pass  # not base64, not JSON, not values of these kinds: told below
@@ -101,6 +102,10 @@ class Keyset:
     def _digest(self, payload: bytes) -> bytes:
         list_ = f"{self.scope}|{self.order}|".encode()
         return hashlib.blake2b(list_ + payload, digest_size=_DIGEST_BYTES).digest()
+
+
+def _written(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 _BEYOND = {"ASC": ">", "DESC": "<"}

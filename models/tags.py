@@ -59,8 +59,6 @@ class EventTag(Model):
 
 def fit_tags(tags: list[str]) -> list[str]:
     """Trimmed, without the repeats that differ only in case, in the order given. Raises Unfit."""
-    if len(tags) > 10 * MOST:  # before each is looked at: a body has room for hundreds of thousands
-        raise Unfit(f"there are {len(tags)}; at most {MOST} are allowed.")
     kept: dict[str, str] = {}
     if len(tags) > 10 * MOST:  # before they are folded: who repeats a few is forgiven, who sends a megabyte is not
         raise _too_many(len(tags))

@@ -25,6 +25,11 @@ class Watch:
         """Whose places are to be told of as well; None where they do not matter."""
         return self._filter.viewer_id if self._filter.mine is Mine.ATTENDING else None
 
+    @property
+    def is_private(self) -> bool:
+        """Whether what is told depends on who is told."""
+        return self._filter.mine is not None
+
     async def open(self) -> None:
         """Finds out what the viewer attends, once changes are being heard: what changes meanwhile counts as well."""
         if self.viewer_id:

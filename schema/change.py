@@ -55,8 +55,8 @@ class Subscription:
             async for change in heard:
                 if watch.wants(change) and isinstance(change, EventChanged):
                     context.renew()
-                    if watch.viewer_id:
-                        await context.viewer()  # whose events they are is private: the session may have ended since
+                    if watch.is_private:
+                        await context.viewer()  # asked anew: the session may have ended since
                     yield EventChange.of(change)
 
     @strawberry.subscription(

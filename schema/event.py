@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 
 import models
-from errors import Forbidden
+from errors import Forbidden, Unauthenticated
 from models import EventList, EventStatus, Row, RsvpList, RsvpStatus
 from schema.connection import PAGE, Connection, of_row, page_request
 from schema.context import Info
@@ -108,6 +109,8 @@ class Event:
         from schema.rsvp import Rsvp, RsvpConnection  # which stand on this file
 
         if not await self._is_the_viewers(info):
+            with suppress(Unauthenticated):
+                await info.context.viewer()  # a token that is no longer good says so: its owner may be the creator
             raise Forbidden("Only its creator may see who attends the event.")
         return await RsvpConnection.of(RsvpList.at_event(self.id, status), page_request(first, after), info, Rsvp)
 

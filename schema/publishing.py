@@ -99,8 +99,8 @@ class EventMutation:
     @strawberry.mutation(permission_classes=[IsAuthenticated], description="The event goes, with all its places.")
     async def delete_event(self, info: Info, id: strawberry.ID) -> DeleteEventPayload | None:
         viewer = await info.context.viewer()
-        await models.Event.remove(id, editor_id=viewer.id)
-        return DeleteEventPayload(deleted_id=id)
+        deleted_id = await models.Event.remove(id, editor_id=viewer.id)
+        return DeleteEventPayload(deleted_id=strawberry.ID(deleted_id))
 
 
 def _paths(info: Info) -> list[str]:

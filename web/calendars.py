@@ -148,7 +148,7 @@ def _name(filter: EventFilter, search: str | None) -> str:
     return f"Planner: {' '.join(parts)}" if parts else "Planner"
 
 
-_SECRET = re.compile(rf"({ROOT}/(?:account|\d+)/[^/]+/)[^/?]+")
+_SECRET = re.compile(rf"({ROOT}/+(?:account|\d+)/+[^/]+/+)[^/?]+")  # a proxy may double a slash
 
 
 def hide_secrets(record: logging.LogRecord) -> bool:

@@ -15,7 +15,7 @@ from strawberry.types.graphql import OperationType
 
 from auth import Accounts, Proxies
 from calendars.links import Links
-from errors import BadRequest, Refusal, Unavailable
+from errors import BadRequest, Refusal, TokenExpired, TokenRevoked, Unavailable
 from replicas import FellBehind
 from schema import Schema
 from schema.context import Context
@@ -140,12 +140,18 @@ class Operations:
         return Answer.of(result, context.request_id)
 
     async def open(
-        self, asked: Asked, context: Context, allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS
+        self,
+        asked: Asked,
+        context: Context,
+        allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS,
+        at_work: set[asyncio.Task[Any]] | None = None,
     ) -> AsyncGenerator[Answer, None]:
-        """The answers, of which a subscription has many. Raises RefusedRequest; the generator raises FellBehind."""
+        """The answers, of which a subscription has many. Raises RefusedRequest; the generator raises FellBehind.
+
+        While a query or mutation runs, it stands in `at_work`: longer than this is waited for, if that is cancelled."""
         try:
             # To its end, even where the client goes away: a mutation cut short may have been made and not told.
-            answer = await self._to_its_end(self.execute(asked, context, allowed))
+            answer = await self._to_its_end(self.execute(asked, context, allowed), at_work)
         except IsSubscription:
             return self._subscribe(asked, context)
         return _alone(answer)
@@ -164,8 +170,11 @@ class Operations:
                         raise cause
                 yield Answer.of(result, context.request_id)
 
-    async def _to_its_end(self, coroutine: Any) -> Any:
+    async def _to_its_end(self, coroutine: Any, at_work: set[asyncio.Task[Any]] | None) -> Any:
         task = asyncio.ensure_future(coroutine)
+        if at_work is not None:
+            at_work.add(task)
+            task.add_done_callback(at_work.discard)
         self._running.add(task)
         task.add_done_callback(self._ran)
         return await asyncio.shield(task)
@@ -175,9 +184,9 @@ class Operations:
         if not task.cancelled():
             task.exception()  # nobody else may be left to look at it
 
-    async def until_signed_out(self, caller: Caller) -> Refusal | None:
+    async def until_signed_out(self, caller: Caller, *, also_before: bool = False) -> Refusal | None:
         """Why a token that was good is so no longer: it expired, its session ended, its account is gone. None, at once,
-        for one that never was."""
+        for one that never was; but with `also_before` why one was so no longer from the beginning."""
         was_good = False
         while True:
             context = self.context(caller, new_request_id())
@@ -187,7 +196,8 @@ class Operations:
             except Unavailable:
                 pass  # the database will say another time
             except Refusal as refusal:
-                return refusal if was_good else None
+                ended = isinstance(refusal, TokenExpired | TokenRevoked)
+                return refusal if was_good or (also_before and ended) else None
             await asyncio.sleep(min(self._session_check_seconds, context.token_seconds_left))
 
     def stop(self) -> None:

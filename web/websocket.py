@@ -99,6 +99,7 @@ class _Connection:
         self._receive, self._asgi_send = receive, send
         self._initialised = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._at_work: set[asyncio.Task[Any]] = set()  # also of what the client has completed since: it runs to its end
 
     async def serve(self) -> None:
         closing: _Closing | None = None
@@ -176,7 +177,7 @@ class _Connection:
             asked = Asked.of(message.get("payload"))
         except RefusedRequest as refused:
             raise _Closing(BAD_MESSAGE, str(refused)) from None
-        if len(self._running) == MOST_OPERATIONS:
+        if max(len(self._running), len(self._at_work)) >= MOST_OPERATIONS:
             refusal = Unavailable(f"{MOST_OPERATIONS} operations run in this connection.", 1)
             error = shape(GraphQLError(str(refusal), original_error=refusal), new_request_id())
             await self._say({"type": "error", "id": id, "payload": [error]})
@@ -188,7 +189,7 @@ class _Connection:
         request_id = new_request_id()
         try:
             context = self._operations.context(self._caller, request_id)
-            async with aclosing(await self._operations.open(asked, context)) as answers:
+            async with aclosing(await self._operations.open(asked, context, at_work=self._at_work)) as answers:
                 async for answer in answers:
                     if not answer.was_executed:
                         last = {"type": "error", "id": id, "payload": answer.body["errors"]}
@@ -213,7 +214,7 @@ class _Connection:
         raise _Closing(GOING_AWAY, "The server stops.")
 
     async def _end_with_the_session(self) -> None:
-        if refusal := await self._operations.until_signed_out(self._caller):
+        if refusal := await self._operations.until_signed_out(self._caller, also_before=True):
             raise _Closing(FORBIDDEN, refusal.code.value)
 
     async def _say(self, message: dict[str, Any]) -> None:

@@ -97,3 +97,22 @@ async def test_changes_can_travel_as_json(told: list[Change], ana: Person) -> No
 
     assert {type(change) for change in told} == {EventChanged, RsvpChanged}
     assert orjson.loads(orjson.dumps(told[0]))["after"]["tags"] == ["책"]
+
+
+async def test_a_raised_capacity_is_told_as_one_change(ana: Person, ben: Person) -> None:
+    """What stood between the new capacity and the line let in was never committed."""
+    event = await ana.creates_event(capacity=1)
+    await ana.rsvps(event)
+    await ben.rsvps(event)
+    told: list[Change] = []
+    stop = listen(told.append)
+
+    await ana.updates(event, capacity=2)
+
+    stop()
+    (change,) = [one for one in told if isinstance(one, EventChanged)]
+    assert change.before is not None
+    assert change.after is not None
+    seats = ("capacity", "confirmed_count", "waitlist_count", "version")
+    assert [change.before[name] for name in seats] == [1, 1, 1, 1]
+    assert [change.after[name] for name in seats] == [2, 2, 0, 2]

@@ -95,7 +95,7 @@ async def test_a_cancelled_event_stays_as_it_is_until_it_is_deleted(ana: Person)
     assert (await ana.asks(cancel, id=event["id"])).data["cancelEvent"] == cancelled
     assert (await ana.updates(event, title="Again")).code == "EVENT_CANCELLED"
     assert (await ana.rsvps(event)).code == "EVENT_CANCELLED"
-    deleted = await ana.asks("mutation ($id: ID!) { deleteEvent(id: $id) { deletedId } }", id=event["id"])
+    deleted = await ana.asks("mutation ($id: ID!) { deleteEvent(id: $id) { deletedId } }", id=event["id"].upper())
     assert deleted.data["deleteEvent"] == {"deletedId": event["id"]}
     assert await ana.sees(event) is None
 

@@ -198,7 +198,16 @@ async def test_a_cursor_of_another_list_or_a_forged_one_is_refused(ana: Person) 
 
     assert (await ana.asks(of_user, after=cursor)).fields.keys() == {"after"}
     beyond = forged_cursor(["0001-01-01T00:00:00+14:00", "01a20e77-3739-73fe-bd0f-ca4b2808d016"])
-    for forged in ("", "abc", "💥", cursor[:-4] + "AAAA", cursor + "A" * 5, beyond, forged_cursor([None, 1])):
+    for forged in (
+        "",
+        "abc",
+        "💥",
+        cursor[:-4] + "AAAA",
+        cursor + "A" * 5,
+        cursor + "=",
+        beyond,
+        forged_cursor([None, 1]),
+    ):
         assert (await ana.asks(LIST, after=forged)).fields.keys() == {"after"}
 
 

@@ -147,6 +147,8 @@ async def test_the_organiser_alone_sees_who_comes(ana: Person, crowd: list[Perso
         refused = await other.asks(attendees, id=event["id"])
         assert refused.code == "FORBIDDEN"
         assert refused.body["data"] == {"event": {"title": "A talk", "attendees": None}}
+    # Whose token is no longer good may be the organiser: the client is to refresh, not to give up.
+    assert (await ana.asks(attendees, authorization="Bearer xyz", id=event["id"])).code == "TOKEN_INVALID"
 
 
 async def test_an_account_lists_its_places(ana: Person, ben: Person) -> None:

@@ -238,6 +238,14 @@ async def test_a_token_that_expires_closes_the_socket(quick: Airing, ana: Person
         assert await socket.is_closed() == (4403, "TOKEN_EXPIRED")
 
 
+async def test_a_socket_opened_with_an_expired_token_is_closed(quick: Airing, ana: Person) -> None:
+    """A laptop that wakes up: its client is to refresh, and not to go on as nobody."""
+    user = await models.User.get(email=ana.email)
+    ana.token = (await quick.accounts.sessions.start(user.id, datetime.now(UTC) - timedelta(hours=1)))[1].access_token
+    async with quick.socket(ana) as socket:
+        assert await socket.is_closed() == (4403, "TOKEN_EXPIRED")
+
+
 @pytest.mark.parametrize("end", [models.Session, models.User], ids=["session ends", "account goes"])
 async def test_a_session_that_ends_closes_the_socket(quick: Airing, ana: Person, end: Any) -> None:
     async with quick.socket(ana) as socket:
@@ -438,6 +446,31 @@ async def test_operations_of_a_socket_are_counted(airing: Airing) -> None:
 
         assert await socket.code() == "UNAVAILABLE"
         await airing.is_heard_by(MOST_OPERATIONS)
+
+
+@on_sqlite
+async def test_what_a_client_has_completed_counts_until_it_ends(
+    airing: Airing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who asks and completes, over and over, has the server work on any number at once."""
+    begun, end = asyncio.Semaphore(0), asyncio.Event()
+
+    async def dawdles(*_: Any) -> None:
+        begun.release()
+        await end.wait()
+
+    monkeypatch.setattr(models.User, "read", dawdles)
+    async with airing.socket() as socket:
+        for _ in range(MOST_OPERATIONS):
+            id = await socket.asks('{ user(username: "ana") { id } }')
+            async with asyncio.timeout(5):
+                await begun.acquire()
+            await socket.says({"type": "complete", "id": id})
+
+        await socket.asks("{ __typename }")
+
+        assert await socket.code() == "UNAVAILABLE"
+        end.set()
 
 
 @on_sqlite
