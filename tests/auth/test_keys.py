@@ -264,7 +264,8 @@ def test_who_else_may_change_the_keys_is_told(
 def test_a_running_server_takes_what_has_changed(
     with_keys: Settings, folder: KeyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "planner.auth")
+    for name in ("planner.auth", "planner.audit"):
+        caplog.set_level(logging.INFO, name)
     first = folder.publish("ES256", NOW)
     keys = Keys(with_keys)
     ring = keys.ring
@@ -277,7 +278,10 @@ def test_a_running_server_takes_what_has_changed(
 
     assert keys.ring.signing.kid == second
     assert kids(keys.ring) == [second, first]
-    assert [record.message.partition(",")[0] for record in caplog.records] == [f"the keys have changed: {second} signs"]
+    assert [record.message.partition(",")[0] for record in caplog.records] == [
+        f"the keys have changed: {second} signs",
+        f"event=keys_changed signing={second}",
+    ]
 
 
 def test_what_cannot_be_read_changes_nothing_until_it_can(
