@@ -11,17 +11,13 @@ from tortoise import Model, fields
 from tortoise.indexes import Index
 
 from errors import KeyReused, ValidationFailed
-from models.reads import dialect, query
+from models.reads import Condition, delete_found, query
 from models.text import Unfit, fit
 from models.user import User
 
 LIFE = timedelta(hours=24)
 LONGEST = 255
 _CLEARED_AT_ONCE = 100  # each new key clears up to as many old ones, so that the table never grows
-_CLEAR = (
-    "DELETE FROM idempotency_keys WHERE id IN"
-    " (SELECT id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?"
-)
 
 
 class IdempotencyKey(Model):
@@ -65,6 +61,5 @@ class IdempotencyKey(Model):
 
     @staticmethod
     async def _clear(now: datetime) -> None:
-        # Past the rows that another process is clearing: waiting for it could end in a deadlock.
-        clear = f"{_CLEAR} FOR UPDATE SKIP LOCKED)" if dialect() == "postgres" else f"{_CLEAR})"
-        await query(clear, [now - LIFE, _CLEARED_AT_ONCE])
+        oldest = Condition("WHERE created_at <= ? ORDER BY created_at LIMIT ?", (now - LIFE, _CLEARED_AT_ONCE))
+        await delete_found("idempotency_keys", "id", oldest)

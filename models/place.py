@@ -5,7 +5,7 @@ from uuid import UUID
 
 from tortoise import Model, fields
 
-from models.reads import dialect, query
+from models.reads import Condition, delete_found, query
 from models.user import User
 
 KEPT = timedelta(days=30)
@@ -33,15 +33,11 @@ class KnownPlace(Model):
     async def remember(cls, place_hash: str, user_id: UUID, now: datetime) -> None:
         """Part of the caller's transaction, in which the account's row is held."""
         await query(_REMEMBER, [place_hash, user_id, now])
-        forget = f"{_FORGET} FOR UPDATE SKIP LOCKED)" if dialect() == "postgres" else f"{_FORGET})"
-        await query(forget, [user_id, MOST])
+        oldest = "WHERE user_id = ? ORDER BY seen_at DESC, place_hash LIMIT 1000 OFFSET ?"
+        await delete_found("known_places", "place_hash", Condition(oldest, (user_id, MOST)))
 
 
 _REMEMBER = (
     "INSERT INTO known_places (place_hash, user_id, seen_at) VALUES (?, ?, ?)"
     " ON CONFLICT (place_hash) DO UPDATE SET user_id = excluded.user_id, seen_at = excluded.seen_at"
-)
-_FORGET = (
-    "DELETE FROM known_places WHERE place_hash IN"
-    " (SELECT place_hash FROM known_places WHERE user_id = ? ORDER BY seen_at DESC, place_hash LIMIT 1000 OFFSET ?"
 )

@@ -133,6 +133,14 @@ async def query(sql: str, values: Sequence[Any]) -> list[Row]:
     return await connection.execute_query_dict(_numbered(sql, dialect()), _as_kept(values))
 
 
+async def delete_found(table: str, key: str, found: Condition) -> None:
+    """Deletes the rows whose keys a SELECT finds, `found` being all of it behind the table; past those that another
+    process is deleting, since waiting for it could end in a deadlock."""
+    skip = " FOR UPDATE SKIP LOCKED" if dialect() == "postgres" else ""
+    keys = f"SELECT {key} FROM {table} {found.sql}{skip}"  # noqa: S608 - names and conditions are written in code
+    await query(f"DELETE FROM {table} WHERE {key} IN ({keys})", found.values)  # noqa: S608
+
+
 def kind(model: type[Model], path: str) -> type:
     """What a column of the table's own holds; a computed value is a number."""
     if path in getattr(model, "computed", {}):

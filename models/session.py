@@ -7,7 +7,7 @@ from tortoise import Model, fields
 from tortoise.indexes import Index
 from uuid6 import uuid7
 
-from models.reads import Condition, Row, dialect, query, select, update
+from models.reads import Condition, Row, delete_found, query, select, update
 from models.user import User
 
 USER_AGENT_LONGEST = 200
@@ -78,14 +78,8 @@ class Session(Model):
     @classmethod
     async def clear(cls, now: datetime) -> None:
         """Removes some of those that are over."""
-        clear = f"{_CLEAR} FOR UPDATE SKIP LOCKED)" if dialect() == "postgres" else f"{_CLEAR})"
-        await query(clear, [now, _CLEARED_AT_ONCE])
-
-
-_CLEAR = (
-    "DELETE FROM sessions WHERE id IN"
-    " (SELECT id FROM sessions WHERE refresh_expires_at <= ? ORDER BY refresh_expires_at LIMIT ?"
-)
+        oldest = "WHERE refresh_expires_at <= ? ORDER BY refresh_expires_at LIMIT ?"
+        await delete_found("sessions", "id", Condition(oldest, (now, _CLEARED_AT_ONCE)))
 
 
 class RefreshToken(Model):
