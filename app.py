@@ -22,8 +22,8 @@ from replicas.memory import Memory
 from schema import schema
 from schema.live import Live
 from settings import Settings, read_settings
-from web import graphiql, health, jwks
-from web.calendars import Calendars, hide_secrets
+from web import graphiql, health, jwks, request_log
+from web.calendars import Calendars
 from web.graphql import GraphQLEndpoint
 from web.operations import Operations
 from web.websocket import WebSocketEndpoint
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready."""
     logging.getLogger("planner").setLevel(settings.log_level.upper())
     logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
-    logging.getLogger("uvicorn.access").addFilter(hide_secrets)
+    request_log.keep_secrets_out()
     accounts, links = Accounts(settings), Links(settings)
     keys = accounts.sessions.access_tokens.keys
     live = Live(Memory())

@@ -5,8 +5,6 @@ Whether an address never existed, was altered, or its account has a new key: the
 
 import hashlib
 import hmac
-import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -146,13 +144,3 @@ def _name(filter: EventFilter, search: str | None) -> str:
     mine = filter.mine.lower() if filter.mine else None
     parts = [part for part in (search, *(f"#{tag}" for tag in tags), filter.location, mine) if part]
     return f"Planner: {' '.join(parts)}" if parts else "Planner"
-
-
-_SECRET = re.compile(rf"({ROOT}/+(?:account|\d+)/+[^/]+/+)[^/?]+")  # a proxy may double a slash
-
-
-def hide_secrets(record: logging.LogRecord) -> bool:
-    """A filter for the log of requests: an address that opens somebody's calendar is written without what opens it."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(_SECRET.sub(r"\1...", arg) if isinstance(arg, str) else arg for arg in record.args)
-    return True

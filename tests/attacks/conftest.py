@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -23,8 +25,11 @@ from tests.people import PASSWORD, Person
 from tests.postgresql import drop_database, new_database
 
 WRONG = "not-the-말-of-ana-9"
-# Whatever comes in: no token at all, no hash, no key, no e-mail and no password is logged.
-NEVER_LOGGED = ("eyJ", "$2b$", "$bcrypt", "PRIVATE KEY", "@test.com", "Traceback", SECRET, PASSWORD, WRONG)
+# Whatever comes in: no token at all, no hash, no key, no e-mail and no password is logged, as it is or in an address.
+NEVER_LOGGED = {"eyJ", "$2b$", "$bcrypt", "PRIVATE KEY", "Traceback", SECRET, "token="}
+NEVER_LOGGED |= {form for text in ("@test.com", PASSWORD, WRONG) for form in (text, quote(text))}
+
+_CALENDAR_KEY = re.compile(rb"/calendars/account/[^/]+/([^/]+)\.ics")
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx would read all certificates for each client: 50 ms
 JSON = {"content-type": "application/json"}
@@ -54,8 +59,9 @@ class Attacked(Server):
         return httpx.AsyncClient(base_url=self.url, timeout=30, verify=NO_TLS, event_hooks={"response": [self._hear]})
 
     async def _hear(self, response: httpx.Response) -> None:
-        """Notes every token that an answer tells, and the hashes by which refresh tokens are kept."""
-        if b'"refreshToken":' in await response.aread() and "json" in response.headers["content-type"]:
+        """Notes every token that an answer tells, the hashes by which refresh tokens are kept, and calendars' keys."""
+        self.told |= {key.decode() for key in _CALENDAR_KEY.findall(await response.aread())}
+        if b'"refreshToken":' in response.content and "json" in response.headers["content-type"]:
             for answer in (response.json().get("data") or {}).values():
                 told = [answer[name] for name in ("accessToken", "refreshToken") if name in (answer or {})]
                 halves = [half for token in told for half in token.split(".")]

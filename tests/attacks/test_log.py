@@ -1,11 +1,18 @@
 """What the server writes down of those who come: what its operator needs, and no secret."""
 
 import re
+from urllib.parse import quote
 
 import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from tests.attacks.conftest import WRONG, Attacked
 from tests.people import PASSWORD, SIGNIN, SIGNUP, Person
+from tests.sockets import Socket
+from web.websocket import PROTOCOL
 
 REFRESH = "mutation ($t: String!) { refresh(refreshToken: $t) { accessToken refreshToken } }"
 CHANGE = """mutation ($old: String!, $new: String!) {
@@ -48,6 +55,58 @@ async def test_no_secret_is_logged(server: Attacked, anybody: Person, http: http
     assert server.tells() == []
     assert len(server.told) > 12  # the life's tokens are among those
     assert '"POST /graphql HTTP/1.1" 200' in server.log.read_text()
+
+
+async def calendar_of(person: Person) -> str:
+    """Its secret address."""
+    return str((await person.asks("{ me { calendarUrl } }")).data["me"]["calendarUrl"])
+
+
+async def puts_secrets_into_addresses(person: Person) -> None:
+    signin = f'mutation {{ signin(input: {{email: "{person.email}", password: "{PASSWORD}"}}) {{ tokenType }} }}'
+    assert person.token
+    for parameters in ({"token": person.token}, {"query": signin}, {"query": "{ me { id } }", "t": person.token}):
+        address = f"/graphql?{httpx.QueryParams(parameters)}"
+        for accept in ("application/json", "text/event-stream", "text/html"):
+            await person.http.get(address, headers={"accept": accept})
+            await person.http.post(address, json={"query": "{ me { id } }"}, headers={"accept": accept})
+        assert (await person.http.get(quote(address))).status_code == 404  # encoded once too often
+    assert (await person.http.get(await calendar_of(person))).status_code == 200
+    assert (await person.http.get(f"{await calendar_of(person)}?token={person.token}")).status_code == 200
+
+
+async def puts_secrets_into_sockets(person: Person) -> None:
+    address = str(person.http.base_url).rstrip("/").replace("http", "ws", 1) + "/graphql"
+    protocols = [Subprotocol(PROTOCOL)]
+    for its_address in (address, f"{address}?token={person.token}"):
+        async with connect(its_address, subprotocols=protocols) as connection:
+            socket = Socket(connection)
+            await socket.initialises({"authorization": f"Bearer {person.token}"})
+            await socket.asks("{ me { username } }")
+            assert await socket.data() == {"me": {"username": person.username}}
+    calendar = (await calendar_of(person)).replace("http", "ws", 1)
+    for its_address in (f"{address}?token={person.token}", calendar):
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(its_address, subprotocols=protocols, origin=Origin("https://elsewhere.example"))
+
+
+async def test_no_secret_of_an_address_is_logged(server: Attacked, anybody: Person) -> None:
+    """Nothing that follows a question mark, and not what opens a calendar, by HTTP, as a stream, by WebSocket."""
+    await anybody.signs_up()
+    await puts_secrets_into_addresses(anybody)
+    await puts_secrets_into_sockets(anybody)
+
+    assert server.tells() == []
+    log = server.log.read_text()
+    assert re.findall(r'"\w+ [^" ]*\?.*', log) == []
+    for known in (
+        '"GET /graphql HTTP/1.1" 200',
+        f'"GET /calendars/account/{anybody.id}/... HTTP/1.1" 200',
+        '"WebSocket /graphql" [accepted]',
+        '"WebSocket /graphql" 403',
+        f'"WebSocket /calendars/account/{anybody.id}/..." 403',
+    ):
+        assert known in log
 
 
 async def test_what_it_is_watched_for_would_be_found(server: Attacked) -> None:

@@ -1,0 +1,57 @@
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from web import request_log
+
+ACCESS, ERROR = logging.getLogger("uvicorn.access"), logging.getLogger("uvicorn.error")
+
+
+@pytest.fixture(autouse=True)
+def _listening(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """To uvicorn's loggers themselves, whether or not they hand on what they are told."""
+    request_log.keep_secrets_out()
+    for logger in (ACCESS, ERROR):
+        logger.addHandler(caplog.handler)
+        caplog.set_level("INFO", logger.name)
+    yield
+    for logger in (ACCESS, ERROR):
+        logger.removeHandler(caplog.handler)
+
+
+ADDRESSES = {
+    "/graphql": "/graphql",
+    "/graphql?query={me{id}}": "/graphql",
+    "/graphql?": "/graphql",
+    "/graphql?a=1?token=hush": "/graphql",
+    "/graphql?a\nb=hush": "/graphql",
+    "/graphql%3Ftoken=hush": "/graphql",
+    "/graphql%23token%3Dhush": "/graphql",
+    "/calendars/account/42/hush.ics": "/calendars/account/42/...",
+    "/calendars/account/42/hush.ics?hush": "/calendars/account/42/...",
+    "/calendars//account//42//hush.ics": "/calendars//account//42//...",
+    "/calendars/1/42/hush.ics": "/calendars/1/42/...",
+    "/below/calendars/account/42/hush.ics": "/below/calendars/account/42/...",
+    "/calendars/event/42.ics": "/calendars/event/42.ics",
+    "/calendars/1/public.ics": "/calendars/1/public.ics",
+}
+
+
+@pytest.mark.parametrize(("address", "told"), ADDRESSES.items())
+def test_an_address_is_logged_without_what_is_secret(caplog: pytest.LogCaptureFixture, address: str, told: str) -> None:
+    # As uvicorn says them, of requests and of handshakes.
+    ACCESS.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:9", "GET", address, "1.1", 200)
+    ERROR.info('%s - "WebSocket %s" [accepted]', "127.0.0.1:9", address)
+
+    assert [*dict.fromkeys(caplog.messages)] == [
+        f'127.0.0.1:9 - "GET {told} HTTP/1.1" 200',
+        f'127.0.0.1:9 - "WebSocket {told}" [accepted]',
+    ]
+
+
+def test_the_rest_of_the_log_is_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    ERROR.info("Is the door open?")
+    ERROR.info("Started server process [%d]", 42)
+
+    assert [*dict.fromkeys(caplog.messages)] == ["Is the door open?", "Started server process [42]"]

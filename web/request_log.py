@@ -1,0 +1,29 @@
+"""What uvicorn's log of requests may say of an address: its path, without what opens somebody's calendar, and nothing
+of its query string, where clients put documents with passwords in them, and tokens. Our own loggers write no address.
+"""
+
+import logging
+import re
+
+from calendars.links import ROOT
+
+_LOGGERS = ("uvicorn.access", "uvicorn.error")  # the second tells of the handshakes of WebSockets
+# Also of an address that was percent-encoded once too often, and what follows a "#", which no client should send.
+_QUERY = re.compile(r"(?:\?|%3F|%23).*", re.DOTALL)
+_CALENDAR = re.compile(rf"({ROOT}/+(?:account|\d+)/+[^/]+/+)[^/]+")  # a proxy may double a slash
+
+
+def keep_secrets_out() -> None:
+    """Doing it again changes nothing."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_hide_secrets)
+
+
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(_told(arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
+
+
+def _told(address: str) -> str:
+    return _CALENDAR.sub(r"\1...", _QUERY.sub("", address))
