@@ -17,7 +17,7 @@ from auth.passwords import Passwords, weakness
 from auth.session import Sessions, Tokens, Viewer
 from errors import EmailTaken, InvalidCredentials, TokenRevoked, UsernameTaken, ValidationFailed
 from models.text import UNSEEN, Unfit, fit, fold, refuse_unstorable
-from models.user import EMAIL_LONGEST, USERNAME_KEY_LONGEST, USERNAME_LONGEST
+from models.user import EMAIL_LONGEST, USERNAME_KEY_LONGEST, USERNAME_LONGEST, new_calendar_key
 from replicas.limits import Rates
 from settings import Settings
 
@@ -38,9 +38,9 @@ class Accounts:
     ) -> tuple[Viewer, Tokens]:
         """Raises ValidationFailed, RateLimited, EmailTaken, UsernameTaken, Unavailable."""
         email, username = self._checked(email, password, username)
-        place = await self._attempts.sign_up(email_key(email), client)
+        place = await self._attempts.sign_up(email_key(email), client, now)
         await _refuse_taken(email, username)  # before the costly hash
-        password_hash = await self.passwords.hash(password)
+        password_hash = await self.passwords.hash(password, _asker(client))
         try:
             async with in_transaction():
                 user = await models.User.create(
@@ -67,7 +67,8 @@ class Accounts:
         async with self._attempts.sign_in(key or email, client, now) as place:
             while True:
                 user = await models.User.get_or_none(email_key=key) if key else None  # without one, nobody can have it
-                matches, new_hash = await self.passwords.verify(password, user.password_hash if user else None)
+                kept = user.password_hash if user else None
+                matches, new_hash = await self.passwords.verify(password, kept, _asker(client))
                 if user is None or not matches:
                     audit.note("signin_refused", account=user.id if user else None, address=client.address)
                     raise InvalidCredentials
@@ -92,25 +93,26 @@ class Accounts:
 
     async def refresh(self, token: str, *, now: datetime, client: Client = SCRIPT) -> tuple[Viewer, Tokens]:
         """The next tokens of the session. Raises RateLimited, RefreshTokenInvalid, SessionExpired, SessionEnded."""
-        async with self._attempts.refresh(client):
+        async with self._attempts.refresh(client, now):
             return await self.sessions.refresh(token, now)
 
     async def change_password(
         self, viewer: Viewer, current: str, new: str, *, now: datetime, client: Client = SCRIPT
     ) -> tuple[Viewer, Tokens]:
-        """A new session in place of the viewer's, whose tokens end with it; every other session ends.
+        """A new session in place of the viewer's, whose tokens end with it; every other session ends, and so do the
+        addresses of the account's secret calendars: who knew the password could read them.
 
         Raises RateLimited, InvalidCredentials, ValidationFailed on `newPassword`, TokenRevoked, Unavailable.
         """
-        user = await self._verified(viewer, current, client)
+        user = await self._verified(viewer, current, client, now)
         own_names = (user.email, user.username)
         if problem := weakness(new, shortest=self._password_shortest, own_names=own_names):
             raise ValidationFailed({"newPassword": problem})
-        new_hash = await self.passwords.hash(new)
+        new_hash = await self.passwords.hash(new, _asker(client))
         async with in_transaction():
             # Only over the hash that was verified: of two changes at once, one sees the other's password.
             old = models.User.filter(id=user.id, password_hash=user.password_hash)
-            if not await old.update(password_hash=new_hash):
+            if not await old.update(password_hash=new_hash, calendar_key=new_calendar_key()):
                 raise InvalidCredentials
             await self.sessions.end_all(viewer.id, but=viewer.session_id)
             renewed = await self.sessions.renew(viewer.session_id, now)
@@ -125,17 +127,17 @@ class Accounts:
 
         Raises RateLimited, InvalidCredentials, TokenRevoked, Unavailable.
         """
-        user = await self._verified(viewer, password, client)
+        user = await self._verified(viewer, password, client, now)
         if not await models.forget(user.id, UUID(viewer.session_id), user.password_hash, now):
             raise TokenRevoked  # signed out, or the password changed, meanwhile: nothing is deleted
         audit.note("account_deleted", account=viewer.id, session=viewer.session_id)
 
-    async def _verified(self, viewer: Viewer, password: str, client: Client) -> models.User:
+    async def _verified(self, viewer: Viewer, password: str, client: Client, now: datetime) -> models.User:
         user = await models.User.get_or_none(id=UUID(viewer.id))
         if user is None:
             raise TokenRevoked
-        async with self._attempts.password(viewer.session_id, client):
-            matches, _ = await self.passwords.verify(password, user.password_hash)
+        async with self._attempts.password(viewer.session_id, client, now):
+            matches, _ = await self.passwords.verify(password, user.password_hash, _asker(client))
             if not matches:
                 audit.note("password_refused", account=viewer.id, session=viewer.session_id)
                 raise InvalidCredentials
@@ -162,6 +164,11 @@ class Accounts:
         if wrong:
             raise ValidationFailed(wrong)
         return email, username
+
+
+def _asker(client: Client) -> str:
+    """Who shares a place in the line for a hash."""
+    return client.network or ""
 
 
 def email_key(email: str) -> str:

@@ -1,14 +1,14 @@
 """What is tried at accounts is counted, before anything is verified: a refusal costs no hash, and tells nothing.
 
-Only wrong tries stay counted. At a sign-in they are counted twice: of the address, and of the account. Those from
+Wrong tries stay counted. At a sign-in they are counted twice: of the address, and of the account. Those from
 addresses where the account was signed in to in the last 30 days are counted for each such address alone, all others
 together: whoever guesses from elsewhere, from however many addresses, does not keep its owner out. An e-mail that
-nobody has is counted like any other.
+nobody has is counted like any other. Right ones are counted of the address alone, and loosely: each costs a hash.
 
 E-mails and addresses are counted, and kept, as hashes with a key of SECRET_KEY's.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +17,9 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
+from auth import audit
 from auth.client import Client
-from errors import InvalidCredentials, RateLimited, RefreshTokenInvalid, Refusal
+from errors import InvalidCredentials, RateLimited, RefreshTokenInvalid, Refusal, Unavailable
 from models.place import KnownPlace
 from replicas.limits import Count, Rates
 from settings import Settings
@@ -28,6 +29,10 @@ REFUSED = Counter("planner_attempts_refused", "Tries that were refused since the
 NOTED_EVERY = timedelta(days=1)
 # Nobody guesses 32 random bytes, and many people's devices may refresh from one address: only a flood is refused.
 REFRESHES_A_GUESS = 10
+# Right passwords teach nothing, and a school may sign in from one address; but who has accounts has as much hashed.
+RIGHT_ONES_A_GUESS = 10
+# A /48 of IPv6 is one customer's, or many a phone's: strangers there may try as much as ten addresses.
+ADDRESSES_A_NETWORK = 10
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,11 @@ class Attempts:
         self._sign_ups = settings.address_signups_per_hour
         self._at_address = settings.address_guesses_per_hour
         self._at_account = settings.account_guesses_per_hour
+        self._refused = audit.Flood()
 
-    async def sign_up(self, email_key: str, client: Client) -> Place:
+    async def sign_up(self, email_key: str, client: Client, now: datetime) -> Place:
         """Raises RateLimited. Counted whatever comes of it: a right one is what there can be too many of."""
-        await self._take("signup", *self._of_address("signup", client, self._sign_ups))
+        await self._take("signup", client, now, *self._of_stranger("signup", client, self._sign_ups))
         return Place(self._place_hash(email_key, client), None)
 
     @asynccontextmanager
@@ -62,36 +68,58 @@ class Attempts:
         place_hash = self._place_hash(email, client)
         place = Place(place_hash, await KnownPlace.last_seen(place_hash, now) if place_hash else None)
         if place_hash and place.seen_at:
+            counted_by = self._of_address
             of_account = Count("signin at home", place_hash, self._at_account)
         else:
+            counted_by = self._of_stranger
             of_account = Count("signin", self._hash("account", email), self._at_account)
-        of_address = self._of_address("signin", client, self._at_address)
-        async with self._counted("signin", *of_address, of_account, wrong=InvalidCredentials):
+        async with self._hashing("signin", client, now, of_account, counted_by):
             yield place
         if place.seen_at:
             await self._rates.clear(of_account)  # the owner was here
 
     @asynccontextmanager
-    async def password(self, session_id: str, client: Client) -> AsyncIterator[None]:
+    async def password(self, session_id: str, client: Client, now: datetime) -> AsyncIterator[None]:
         """Around the verifying of a signed-in account's password. Counted by the session: who has stolen its token
         keeps the owner neither from signing in nor from changing the password there. Raises RateLimited."""
-        count = Count("password", session_id, self._at_account)
-        # With the sign-ins of the address: what one address has hashed at a time is bounded in all.
-        of_address = self._of_address("signin", client, self._at_address)
-        async with self._counted("password", *of_address, count, wrong=InvalidCredentials):
+        of_session = Count("password", session_id, self._at_account)
+        async with self._hashing("password", client, now, of_session, self._of_address):
             yield
 
     @asynccontextmanager
-    async def refresh(self, client: Client) -> AsyncIterator[None]:
+    async def refresh(self, client: Client, now: datetime) -> AsyncIterator[None]:
         """Around the trade. Raises RateLimited."""
         of_address = self._of_address("refresh", client, self._at_address * REFRESHES_A_GUESS)
-        async with self._counted("refresh", *of_address, wrong=RefreshTokenInvalid):
+        await self._take("refresh", client, now, *of_address)
+        async with self._kept_where(RefreshTokenInvalid, *of_address):
             yield
 
     @asynccontextmanager
-    async def _counted(self, kind: str, *counts: Count, wrong: type[Refusal]) -> AsyncIterator[None]:
-        # Counted before it is known whether it is right: else a thousand tries at once would all find none counted.
-        await self._take(kind, *counts)
+    async def _hashing(
+        self,
+        kind: str,
+        client: Client,
+        now: datetime,
+        of_whom: Count,
+        counted_by: Callable[[str, Client, int], tuple[Count, ...]],
+    ) -> AsyncIterator[None]:
+        """Around what verifies a password: what one address has hashed is counted in all, wrong and right apart."""
+        wrong = (*counted_by("signin", client, self._at_address), of_whom)
+        right = counted_by("right signin", client, self._at_address * RIGHT_ONES_A_GUESS)
+        await self._take(kind, client, now, *wrong, *right)
+        try:
+            async with self._kept_where(InvalidCredentials, *wrong):
+                yield
+        except Refusal as refusal:
+            await self._rates.give_back(*right)
+            if isinstance(refusal, Unavailable):
+                self._refused.note(f"{kind}_unavailable", client.address, now)
+            raise
+
+    @asynccontextmanager
+    async def _kept_where(self, wrong: type[Refusal], *counts: Count) -> AsyncIterator[None]:
+        """Around what was counted before it was known whether it is right: else a thousand tries at once would all find
+        none counted. Gives it back, but where it was wrong, or nobody awaits what came of it."""
         try:
             yield
         except wrong:
@@ -101,17 +129,27 @@ class Attempts:
             raise
         await self._rates.give_back(*counts)
 
-    async def _take(self, kind: str, *counts: Count) -> None:
+    async def _take(self, kind: str, client: Client, now: datetime, *counts: Count) -> None:
         try:
             await self._rates.take(*counts)
         except RateLimited:
             REFUSED.labels(kind).inc()
+            self._refused.note(f"{kind}_limited", client.address, now)
             raise
 
     def _of_address(self, kind: str, client: Client, per_hour: int) -> tuple[Count, ...]:
         if client.address is None:
             return ()
         return (Count(f"{kind} from", self._hash("address", client.address), per_hour),)
+
+    def _of_stranger(self, kind: str, client: Client, per_hour: int) -> tuple[Count, ...]:
+        """Of the address, and of the network around it where that is more. Whoever is known at an address is not kept
+        out by those around it."""
+        of_address = self._of_address(kind, client, per_hour)
+        if client.network is None or client.network == client.address:
+            return of_address
+        around = Count(f"{kind} around", self._hash("network", client.network), per_hour * ADDRESSES_A_NETWORK)
+        return (*of_address, around)
 
     def _place_hash(self, email: str, client: Client) -> str | None:
         return self._hash("place", email, client.address) if client.address is not None else None

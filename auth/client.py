@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 Network = IPv4Network | IPv6Network
 _SUBSCRIBERS_BITS = 64  # who has one address of IPv6 has all of its /64
+_SITES_BITS = 48  # and may have as much as a /48 (RFC 6177), which is 65,536 of those
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,14 @@ class Client:
 
     address: str | None = None
     user_agent: str | None = None
+
+    @property
+    def network(self) -> str | None:
+        """What may be one customer's in all: of IPv6 the /48 around the address, else the address itself."""
+        found = _network((self.address or "").partition("/")[0])
+        if isinstance(found, IPv6Network):
+            return str(found.supernet(new_prefix=_SITES_BITS))
+        return self.address
 
 
 class Proxies:

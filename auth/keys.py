@@ -124,6 +124,14 @@ class KeyFolder:
         self._secret = Key.of_secret(settings.secret_key)
         self._named = f"KEYS_FOLDER={settings.keys_folder!r}"
 
+    def __str__(self) -> str:
+        return self._named
+
+    @property
+    def is_empty(self) -> bool:
+        """No key was ever made in it, or its manifest is lost."""
+        return not (self._path / MANIFEST).exists()
+
     def version(self) -> tuple[int, ...]:
         """Another one after each change. Raises SettingError where there is no manifest."""
         try:
@@ -199,8 +207,7 @@ class KeyFolder:
         kid = Key.of_pem(pem, algorithm).kid
 
         def with_the_key() -> Manifest:
-            has_keys = (self._path / MANIFEST).exists()
-            manifest = self.manifest() if has_keys else Manifest.first(now)
+            manifest = Manifest.first(now) if self.is_empty else self.manifest()
             with _create(self._pem(kid)) as file:  # before the manifest names it
                 _write(file, pem)
             return manifest.publish(kid, algorithm, now)

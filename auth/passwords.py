@@ -9,14 +9,14 @@ import os
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from math import ceil
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from passlib.context import CryptContext
 from passlib.hash import bcrypt_sha256
 
+from auth.hashing import FairPool, Full
 from errors import Unavailable
 from models.text import fold
 from settings import Settings
@@ -56,7 +56,8 @@ def common_passwords() -> frozenset[str]:
 
 
 class Passwords:
-    """Hashes in a pool of one thread a core. When more than `queue` wait, the next is refused at once."""
+    """Hashes in a pool of one thread a core. When more than `queue` wait, the next is refused at once. Who asks is any
+    text, the same for those who are to share one place in the line."""
 
     def __init__(self, settings: Settings) -> None:
         self._context = CryptContext(
@@ -68,11 +69,8 @@ class Passwords:
         self._seconds_a_hash = _SECONDS_AT_12 * 2.0 ** (settings.bcrypt_cost - 12)
         # Of this cost and those of the hashes met: what every wrong password costs.
         self._dearest = settings.bcrypt_cost
-        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._queue = settings.bcrypt_queue
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_yield_to_the_loop)
-        self._pending = 0
-        self._counting = threading.Lock()
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._pool = FairPool(threads, settings.bcrypt_queue, _yield_to_the_loop)
 
     async def warm(self) -> None:
         """What the first call alone would have to do: bcrypt tries itself out, and the common passwords are read."""
@@ -80,16 +78,16 @@ class Passwords:
         await asyncio.to_thread(common_passwords)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, asker: str = "") -> str:
         """Of one that `weakness` found nothing wrong with. Raises Unavailable when too many wait."""
-        return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))))
+        return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))), asker)
 
-    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def verify(self, password: str, hashed: str | None, asker: str = "") -> tuple[bool, str | None]:
         """Whether they match, and a new hash where the kept one is of an older kind or of another cost. Without a
         hash (nobody has this e-mail) it takes as long, and answers no. Raises Unavailable when too many wait."""
-        return await self._off_the_loop(lambda: self._verify(password, hashed))
+        return await self._off_the_loop(lambda: self._verify(password, hashed), asker)
 
     def _verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         normal = None if _unencodable(password) else _normal(password)
@@ -116,19 +114,12 @@ class Passwords:
         cost: int = kind.from_string(hashed).rounds
         return cost
 
-    async def _off_the_loop(self, work: Callable[[], T]) -> T:
-        with self._counting:
-            if self._pending >= self._threads + self._queue:
-                wait = ceil(self._pending * self._seconds_a_hash / self._threads)
-                raise Unavailable("Too many people are signing in.", retry_after=wait)
-            self._pending += 1
-        future = self._pool.submit(work)
-        future.add_done_callback(self._done)
-        return await asyncio.wrap_future(future)
-
-    def _done(self, _: Future[Any]) -> None:
-        with self._counting:
-            self._pending -= 1
+    async def _off_the_loop(self, work: Callable[[], T], asker: str = "") -> T:
+        try:
+            return await asyncio.wrap_future(self._pool.submit(work, asker))
+        except Full as full:
+            wait = ceil(full.pending * self._seconds_a_hash / self._pool.threads)
+            raise Unavailable("Too many people are signing in.", retry_after=wait) from None
 
 
 def _burn(cost: int) -> None:

@@ -1,10 +1,11 @@
 """Sessions: one starts at each sign-in, and everything a signed-in request may do hangs on its row.
 
 A refresh token is traded once, for the next of its family (RFC 9700 §4.14.2). It has two halves: by the first the
-family is found, by the second the token in it. The tokens of the present generation are good. One of the generation
-before is good for GRACE after the trade, since two tabs of a browser may trade the same one: the second gets a sibling
-of what the first got, and the first of these two to be traded makes the other one old. Any other token of the family
-was traded before, so somebody else has it: the session ends, for the thief and for the owner, who signs in again.
+family is found, by the second the token in it. The tokens of the present generation are good. The one that was traded
+for them, their parent, is good for GRACE more, since two tabs of a browser may trade the same one, and an answer may
+get lost: who trades it again gets a sibling of what came first. Only one of the siblings is ever traded: that makes it
+the next parent, and the others old. Any other token of the family shows that two have gone on with what one was given:
+the session ends, for the thief and for the owner, who signs in again.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ REUSED = Counter("planner_refresh_tokens_reused", "Refresh tokens used again aft
 
 GRACE = timedelta(seconds=10)
 TOUCHED_EVERY = timedelta(minutes=1)
+MOST = 100  # sessions an account; an owner has a few, and a program that signs in again and again is not refused
 LONGEST = 100  # characters; a refresh token has 66
 
 
@@ -61,7 +63,9 @@ class Sessions:
         self._longest = timedelta(days=settings.session_days)
 
     async def start(self, user_id: UUID, now: datetime, user_agent: str | None = None) -> tuple[str, Tokens]:
-        """A new session of the account, which exists: its id and tokens. Part of the caller's transaction."""
+        """A new session of the account, which exists: its id and tokens. Where it has more than MOST, those that were
+        not used for longest end. Part of the caller's transaction, in which the account's row is held: else two that
+        start at once would each count without the other."""
         await Session.clear(now)
         family = secrets.token_urlsafe(16)
         session = await Session.create(
@@ -73,6 +77,7 @@ class Sessions:
             last_used_at=now,
             user_agent=kept_user_agent(user_agent),
         )
+        await Session.keep_beside(session, MOST - 1)
         return str(session.id), await self._tokens(session, family, 1, session.refresh_expires_at, now)
 
     async def refresh(self, token: str, now: datetime) -> tuple[Viewer, Tokens]:
@@ -89,11 +94,15 @@ class Sessions:
                     raise SessionExpired
                 if generation is None or not self._is_good(session, generation, now):
                     break
-                tokens = await self._trade(session, family, generation, now)
+                tokens = await self._trade(session, token, generation, now)
             row = await Session.viewer(str(session.id), str(session.user_id), now) if tokens else None
         if tokens is None or row is None:
-            await self._end_stolen(session)
-            raise SessionEnded
+            if await Session.end("id = ?", session.id):
+                _tell_of_reuse(session)
+                raise SessionEnded
+            # Another use ended it, and was told so. To this one the family is as unknown as to all that come later, so
+            # that what is told does not hang on who looked first.
+            raise RefreshTokenInvalid
         return _viewer(row), tokens
 
     @staticmethod
@@ -101,7 +110,7 @@ class Sessions:
         is_parent = generation == session.generation - 1
         return generation == session.generation or (is_parent and now - session.rotated_at <= GRACE)
 
-    async def _trade(self, session: Session, family: str, generation: int, now: datetime) -> Tokens | None:
+    async def _trade(self, session: Session, token: str, generation: int, now: datetime) -> Tokens | None:
         """None where the session has turned meanwhile: then it must be looked at again."""
         expires_at = min(now + self._idle, session.created_at + self._longest)
         turns = int(generation == session.generation)  # a sibling's turn is over already
@@ -110,15 +119,10 @@ class Sessions:
             session.id, session.generation, by=turns, refresh_expires_at=expires_at, last_used_at=now, **times
         ):
             return None
+        family, secret = _halves(token)
+        if turns:
+            await RefreshToken.forget_but(session.id, _hash(secret))
         return await self._tokens(session, family, session.generation + turns, expires_at, now)
-
-    @staticmethod
-    async def _end_stolen(session: Session) -> None:
-        if not await Session.filter(id=session.id).delete():
-            return  # another use of it was first, and told
-        REUSED.inc()
-        log.warning("a refresh token was used twice: session %s of account %s ends", session.id, session.user_id)
-        audit.note("refresh_reused", account=session.user_id, session=session.id)
 
     async def _tokens(
         self, session: Session, family: str, generation: int, expires_at: datetime, now: datetime
@@ -166,6 +170,12 @@ class Sessions:
             return None
         await session.delete()
         return await self.start(session.user_id, now, session.user_agent)
+
+
+def _tell_of_reuse(session: Session) -> None:
+    REUSED.inc()
+    log.warning("a refresh token was used twice: session %s of account %s ends", session.id, session.user_id)
+    audit.note("refresh_reused", account=session.user_id, session=session.id)
 
 
 def _viewer(row: models.Row) -> Viewer:

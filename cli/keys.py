@@ -34,7 +34,14 @@ def show() -> None:
     """List the keys, and what can be done with each."""
     settings = read_settings()
     now = _now()
-    manifest = _folder(settings).manifest() if settings.keys_folder else Manifest.first(now)
+    folder = KeyFolder(settings) if settings.keys_folder else None
+    if folder and folder.is_empty:
+        typer.echo(
+            f"{folder}: there is no key yet, and no server starts with it. Make the first with planner keys new, or "
+            "leave KEYS_FOLDER empty: SECRET_KEY then signs."
+        )
+        return
+    manifest = folder.manifest() if folder else Manifest.first(now)
     for name, entry in manifest.keys.items():
         typer.echo(f"{name:16}  {entry.algorithm}  {_state(manifest, name, settings, now)}")
 

@@ -76,6 +76,16 @@ class Session(Model):
         return len(await query(f"DELETE FROM sessions WHERE {where} RETURNING id", values))  # noqa: S608
 
     @classmethod
+    async def keep_beside(cls, session: "Session", most: int) -> None:
+        """Of the account's others, those that were used last. Part of the caller's transaction, in which the account's
+        row is held."""
+        # The inner SELECT locks nothing, so that a session whose row is locked is counted all the same. It is not
+        # ended: it is being used at this moment, or deleted by another.
+        others = "SELECT id FROM sessions WHERE user_id = ? AND id <> ?"
+        rest = f"{others} ORDER BY last_used_at DESC, id DESC LIMIT 1000 OFFSET ?"
+        await delete_found("sessions", "id", Condition(f"WHERE id IN ({rest})", (session.user_id, session.id, most)))
+
+    @classmethod
     async def clear(cls, now: datetime) -> None:
         """Removes some of those that are over."""
         oldest = "WHERE refresh_expires_at <= ? ORDER BY refresh_expires_at LIMIT ?"
@@ -84,6 +94,8 @@ class Session(Model):
 
 class RefreshToken(Model):
     """A token of the session's present generation, or of the one before. Older ones are known by their family."""
+
+    # Of the generation before there is one: the token that was traded for those of the present one.
 
     id = fields.BigIntField(primary_key=True)
     session: fields.ForeignKeyRelation[Session] = fields.ForeignKeyField("models.Session", related_name=False)
@@ -97,8 +109,8 @@ class RefreshToken(Model):
 
     @classmethod
     async def known(cls, refresh_hash: str, token_hash: str) -> tuple[Session, int | None] | None:
-        """The session of the family, and the token's generation in it: None for one that is older or was never given.
-        Nothing where there is no such family."""
+        """The session of the family, and the token's generation in it: None for one that is not kept any more, or was
+        never given. Nothing where there is no such family."""
         session = await Session.get_or_none(refresh_hash=refresh_hash)
         if session is None:
             return None
@@ -107,9 +119,12 @@ class RefreshToken(Model):
 
     @classmethod
     async def give(cls, session_id: UUID, token_hash: str, generation: int) -> None:
-        """Keeps it, and of the older ones those of the generation before alone."""
-        await cls.filter(session_id=session_id, generation__lt=generation - 1).delete()
         await cls.create(session_id=session_id, token_hash=token_hash, generation=generation)
+
+    @classmethod
+    async def forget_but(cls, session_id: UUID, token_hash: str) -> None:
+        """Of the session's tokens keeps this one, which has turned it: not its siblings, not its parent."""
+        await cls.filter(session_id=session_id).exclude(token_hash=token_hash).delete()
 
 
 def kept_user_agent(header: str | None) -> str | None:

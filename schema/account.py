@@ -31,7 +31,7 @@ class Account:
 
     @strawberry.field(
         description="A secret calendar feed of the events that this user organises or attends; rotateCalendarUrl"
-        " replaces it."
+        " replaces it, and so does changePassword."
     )
     async def calendar_url(self, info: Info) -> URL:
         return URL(info.context.links.account(self.id, await models.User.calendar_key_of(self.id)))
@@ -51,7 +51,7 @@ class Account:
         places = RsvpList.of_user(self.id, status, info.context.now if upcoming else None)
         return await RsvpConnection.of(places, page_request(first, after), info, Rsvp)
 
-    @strawberry.field(description="Where the account is signed in, newest first.")
+    @strawberry.field(description="Where the account is signed in, newest first: the 100 sessions that were used last.")
     async def sessions(self, info: Info) -> list[Session]:
         rows = await models.Session.of_user(self.id, info.context.now)
         return [Session(**row, current=row["id"] == self.session_id) for row in rows]
@@ -157,7 +157,8 @@ class AccountMutation:
 
     @strawberry.mutation(
         permission_classes=[IsAuthenticated],
-        description="Ends every other session, and answers with new tokens for this one.",
+        description="Ends every other session, and answers with new tokens for this one; calendarUrl is another from"
+        " then on.",
     )
     async def change_password(self, info: Info, input: ChangePasswordInput) -> AuthPayload | None:
         viewer, now = await info.context.viewer(), info.context.now

@@ -10,6 +10,7 @@ import pytest
 
 import models
 from auth import Accounts, Client, Tokens, Viewer
+from auth.audit import LINES_A_MINUTE
 from errors import InvalidCredentials, RateLimited, Refusal, Unavailable
 from models.reads import query
 from replicas.limits import Memory, Rates
@@ -20,6 +21,7 @@ HOME, OFFICE, CAFE = Client("203.0.113.5", "a browser"), Client("203.0.113.6"), 
 A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 IN_A_MINUTE, IN_AN_HOUR, IN_A_DAY = 5, 20, 60  # wrong passwords for one account
 AT_AN_ADDRESS, SIGN_UPS = 25, 15  # in a minute
+RIGHT_ONES = 250
 
 
 class World:
@@ -35,9 +37,9 @@ class World:
     def _seconds(self) -> float:
         return self.now.timestamp()
 
-    async def _counting(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def _counting(self, password: str, hashed: str | None, asker: str = "") -> tuple[bool, str | None]:
         self.hashed += 1
-        return await self._verify(password, hashed)
+        return await self._verify(password, hashed, asker)
 
     async def signs_up(self, name: str, client: Client) -> tuple[Viewer, Tokens]:
         return await self.accounts.sign_up(f"{name}@test.com", PASSWORD, name, now=self.now, client=client)
@@ -162,7 +164,7 @@ async def test_a_hundred_guesses_at_once_are_counted_before_any_is_verified(
     assert ended == {"InvalidCredentials": IN_A_MINUTE, "RateLimited": 100 - IN_A_MINUTE}
 
 
-async def test_right_passwords_are_not_counted_and_clear_nothing_but_the_owners_own(
+async def test_right_passwords_are_no_guesses_and_clear_nothing_but_the_owners_own(
     world: World, ana: tuple[Viewer, Tokens]
 ) -> None:
     await world.signs_up("mallory", OFFICE)
@@ -207,7 +209,7 @@ async def test_places_are_kept_as_hashes_twenty_an_account_until_it_goes(
 
     assert len(places) == 20
     assert places[-1].seen_at == world.now
-    shown = repr([await query("SELECT * FROM known_places", []), world.memory._counts])
+    shown = repr([await query("SELECT * FROM known_places", []), world.memory._kinds])
     assert not any(open_text in shown for open_text in ("198.51.", "203.0.113", "ana", "test.com"))
     await world.accounts.delete_account(ana[0], PASSWORD, now=world.now)
     assert await models.KnownPlace.all().count() == 0
@@ -235,6 +237,12 @@ async def test_sign_ups_from_one_address_are_bounded(world: World) -> None:
     assert await outcome(wrong) == "ValidationFailed"  # is not counted
     more = [await outcome(world.signs_up("ana", OFFICE)) for _ in range(SIGN_UPS)]
     assert more == ["EmailTaken"] * (SIGN_UPS - 1) + ["RateLimited"]  # so that e-mails are not asked for in bulk
+
+
+async def test_sign_ups_from_one_network_of_ipv6_are_bounded(world: World, ana: tuple[Viewer, Tokens]) -> None:
+    asked = [outcome(world.signs_up("ana", Client(f"2001:db8:1:{n:x}::/64"))) for n in range(10 * SIGN_UPS + 5)]
+
+    assert [await one for one in asked] == ["EmailTaken"] * 10 * SIGN_UPS + ["RateLimited"] * 5
 
 
 @pytest.mark.parametrize("field", ["change_password", "delete_account"])
@@ -273,7 +281,7 @@ async def test_a_flood_of_made_up_refresh_tokens_is_held_up_and_good_ones_are_no
 async def test_what_was_not_verified_is_not_counted(
     world: World, ana: tuple[Viewer, Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def full(password: str, hashed: str | None, asker: str) -> tuple[bool, str | None]:
         raise Unavailable("Too many people are signing in.", retry_after=1)
 
     with monkeypatch.context() as queue:
@@ -288,7 +296,7 @@ async def test_a_guess_whose_answer_nobody_awaits_is_counted(
 ) -> None:
     """Else a client that hangs up in time could have as many hashed as it likes."""
 
-    async def hangs(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def hangs(password: str, hashed: str | None, asker: str) -> tuple[bool, str | None]:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as hanging:
@@ -298,6 +306,138 @@ async def test_a_guess_whose_answer_nobody_awaits_is_counted(
                 await world.guesses("ana", OFFICE)
 
     assert await world.guesses("ana", OFFICE) == "RateLimited"
+
+
+async def test_right_sign_ins_from_one_address_are_bounded_too(world: World, ana: tuple[Viewer, Tokens]) -> None:
+    """Each has a password hashed. Who is at another address goes on."""
+    await world.signs_up("mallory", OFFICE)
+    world.hashed = 0
+
+    ended = Counter([await world.signs_in("mallory", OFFICE) for _ in range(RIGHT_ONES + 20)])
+
+    assert ended == {"done": RIGHT_ONES, "RateLimited": 20}
+    assert world.hashed == RIGHT_ONES
+    assert await world.signs_in("mallory", HOME) == "done"
+    assert await world.signs_in("ana", HOME) == "done"
+    world.now += A_MINUTE
+    assert await world.signs_in("mallory", OFFICE) == "done"
+
+
+async def test_guesses_and_what_was_not_verified_are_no_right_sign_ins(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database.model_copy(update={"address_guesses_per_hour": 1000}))
+    monkeypatch.setattr("auth.attempts.RIGHT_ONES_A_GUESS", 0.04)  # 10 in a minute, 250 guesses
+    await world.signs_up("ana", HOME)
+    for number in range(50):
+        assert await world.guesses(f"somebody{number}", HOME) == "InvalidCredentials"
+
+    assert [await world.signs_in("ana", HOME) for _ in range(11)] == ["done"] * 10 + ["RateLimited"]
+    world.accounts.passwords.close()
+
+
+async def test_a_network_of_ipv6_tries_as_much_as_ten_of_its_addresses(
+    world: World, ana: tuple[Viewer, Tokens]
+) -> None:
+    """Who has signed in from an address there before is not kept out by the others."""
+
+    def of_one_48(number: int) -> Client:
+        return Client(f"2001:db8:1:{number:x}::/64")
+
+    assert await world.signs_in("ana", of_one_48(5000)) == "done"
+    _, tokens = await world.signs_up("ben", HOME)
+    sprayed = Counter([await world.guesses(f"somebody{n}", of_one_48(n)) for n in range(12 * AT_AN_ADDRESS)])
+
+    assert sprayed == {"InvalidCredentials": 10 * AT_AN_ADDRESS, "RateLimited": 2 * AT_AN_ADDRESS}
+    assert await world.guesses("somebody", Client("2001:db8:2::/64")) == "InvalidCredentials"
+    assert await world.signs_in("ana", of_one_48(5000)) == "done"
+    assert await world.signs_in("ben", of_one_48(5000)) == "RateLimited"
+    refresh = world.accounts.refresh(tokens.refresh_token, now=world.now, client=of_one_48(5000))
+    assert await outcome(refresh) == "done"
+
+
+async def test_made_up_tokens_from_all_of_a_network_wash_out_no_guess(
+    world: World, ana: tuple[Viewer, Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.memory, "_most", 1000)
+    await world.holds_up("ana", OFFICE)
+
+    for number in range(1000):
+        somewhere = Client(f"2001:db8:{number % 500:x}:{number:x}::/64")
+        await outcome(world.accounts.refresh("made.up", now=world.now, client=somewhere))
+
+    assert len(world.memory) == 1000
+    assert await world.guesses("ana", OFFICE) == "RateLimited"
+
+
+async def test_two_addresses_with_ten_accounts_do_not_keep_others_from_signing_in(database: Settings) -> None:
+    """They have right passwords hashed without a pause; at a cost at which the line is full all the time."""
+    world = World(database.model_copy(update={"bcrypt_cost": 8, "bcrypt_queue": 16}))
+    names = [f"mallory{number}" for number in range(10)]
+    for name in names:
+        await world.signs_up(name, HOME)
+        for place in (OFFICE, CAFE):
+            assert await world.signs_in(name, place) == "done"
+    for number in range(13):
+        await world.signs_up(f"user{number}", address(number))
+    met, is_full = Counter[str](), asyncio.Event()
+
+    async def floods(name: str, place: Client) -> None:
+        while True:
+            ended = await world.signs_in(name, place)
+            met[ended] += 1
+            if ended != "done":
+                is_full.set()
+                await asyncio.sleep(0.01)
+
+    flood = [asyncio.create_task(floods(name, place)) for place in (OFFICE, CAFE) for name in names for _ in "12"]
+    async with asyncio.timeout(20):
+        await is_full.wait()
+    before = met["Unavailable"]
+    others = await asyncio.gather(*(world.signs_in(f"user{number}", address(number)) for number in range(13)))
+    for one in flood:
+        one.cancel()
+    await asyncio.gather(*flood, return_exceptions=True)
+    world.accounts.passwords.close()
+
+    assert others == ["done"] * 13
+    assert met["Unavailable"] > before  # those who flood make room
+
+
+async def test_tries_that_are_held_up_are_logged_and_a_flood_of_them_in_few_lines(
+    world: World, ana: tuple[Viewer, Tokens], caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.holds_up("ana", OFFICE)
+    caplog.set_level("INFO", "planner.audit")
+
+    def lines() -> list[str]:
+        written = [record.message for record in caplog.records if record.name == "planner.audit"]
+        caplog.clear()
+        return written
+
+    for number in range(LINES_A_MINUTE + 40):
+        for _ in range(3):
+            await world.guesses("ana", address(number))
+    # One was written before, of the office.
+    assert lines() == [f"event=signin_limited address={address(n).address}" for n in range(LINES_A_MINUTE - 1)]
+
+    world.now += A_MINUTE
+    await world.holds_up("ana", CAFE)
+    assert [line for line in lines() if "refused" not in line] == [
+        f"event=left_out tries={3 * (LINES_A_MINUTE + 40) - (LINES_A_MINUTE - 1)}",
+        f"event=signin_limited address={CAFE.address}",
+    ]
+
+
+async def test_a_sign_in_that_finds_the_line_full_is_logged(
+    world: World, ana: tuple[Viewer, Tokens], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "planner.audit")
+    world.accounts.passwords._pool._pending = 1000
+
+    assert {await world.signs_in("ana", OFFICE) for _ in range(50)} == {"Unavailable"}
+
+    assert [record.message for record in caplog.records] == [f"event=signin_unavailable address={OFFICE.address}"]
 
 
 async def test_more_may_be_tried_where_the_operator_says_so(database: Settings) -> None:

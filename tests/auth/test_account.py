@@ -145,8 +145,8 @@ class DeletedMeanwhile:
     def __init__(self, accounts: Accounts, **changes: str) -> None:
         self._passwords, self._changes = accounts.passwords, changes
 
-    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
-        answer = await self._passwords.verify(password, hashed)
+    async def verify(self, password: str, hashed: str | None, asker: str) -> tuple[bool, str | None]:
+        answer = await self._passwords.verify(password, hashed, asker)
         if self._changes:
             await models.User.all().update(**self._changes)
         else:

@@ -43,5 +43,13 @@ def test_the_nearest_that_is_no_proxy_of_ours_is_counted(peer: str, forwarded_fo
     assert PROXIES.client(peer, forwarded_for, "a browser") == Client(counted, "a browser")
 
 
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.5", "203.0.113.5"), ("2001:db8:1:2::/64", "2001:db8:1::/48"), ("", ""), (None, None)],
+)
+def test_the_network_around_an_address_of_ipv6_is_its_48(address: str | None, network: str | None) -> None:
+    assert Client(address).network == network
+
+
 def test_without_proxies_the_header_is_anybodys() -> None:
     assert Proxies().client("127.0.0.1", ["198.51.100.1"], None) == Client("127.0.0.1")

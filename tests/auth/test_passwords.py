@@ -158,7 +158,7 @@ async def test_a_hash_of_an_older_kind_is_made_anew(passwords: Passwords, older:
 async def test_a_hash_is_refused_at_once_when_the_queue_is_full() -> None:
     passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=COST, bcrypt_queue=3))
     gate = threading.Event()
-    waiting = [asyncio.ensure_future(passwords._off_the_loop(gate.wait)) for _ in range(passwords._threads + 3)]
+    waiting = [asyncio.ensure_future(passwords._off_the_loop(gate.wait)) for _ in range(passwords._pool.threads + 3)]
     await asyncio.sleep(0)
     try:
         async with asyncio.timeout(5):
@@ -180,14 +180,15 @@ async def test_who_hangs_up_gives_the_place_in_the_queue_back() -> None:
     passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=COST, bcrypt_queue=1))
     gate = threading.Event()
     for _ in range(20):
-        waiting = [asyncio.ensure_future(passwords._off_the_loop(gate.wait)) for _ in range(passwords._threads + 1)]
+        threads = passwords._pool.threads
+        waiting = [asyncio.ensure_future(passwords._off_the_loop(gate.wait)) for _ in range(threads + 1)]
         await asyncio.sleep(0)
         for one in waiting:
             one.cancel()
         gate.set()
         await asyncio.gather(*waiting, return_exceptions=True)
         async with asyncio.timeout(5):
-            while passwords._pending:  # noqa: ASYNC110 - a hash that has begun is not stopped, and tells nobody its end
+            while passwords._pool._pending:  # noqa: ASYNC110 - a hash that has begun is not stopped, and tells nobody its end
                 await asyncio.sleep(0.001)
         gate.clear()
     passwords.close()
@@ -228,8 +229,9 @@ async def test_closing_does_not_wait_for_the_queue() -> None:
     passwords.close()
 
     assert time.perf_counter() - begun < 0.05
-    ended = await asyncio.gather(*waiting, return_exceptions=True)
-    assert sum(isinstance(one, asyncio.CancelledError) for one in ended) >= 20 - passwords._threads
+    async with asyncio.timeout(5):
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(one, asyncio.CancelledError) for one in ended) >= 20 - passwords._pool.threads
 
 
 @pytest.fixture
@@ -298,8 +300,8 @@ async def test_a_right_password_costs_no_more_than_its_hash(work: Callable[[], i
 
 @pytest.mark.parametrize(("cost", "wait"), [(12, 5), (14, 20), (10, 2)])
 async def test_the_wait_is_told_by_what_a_hash_costs(cost: int, wait: int) -> None:
-    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=cost))
-    passwords._queue, passwords._pending = 0, 20 * passwords._threads
+    passwords = Passwords(settings_of("sqlite://unused.sqlite3", bcrypt_cost=cost, bcrypt_queue=1))
+    passwords._pool._pending = 20 * passwords._pool.threads
     with pytest.raises(Unavailable) as told:
         await passwords.verify(PASSWORD, None)
     passwords.close()

@@ -2,21 +2,29 @@
 
 import asyncio
 import logging
+import multiprocessing
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from multiprocessing.synchronize import Barrier
+from uuid import UUID
 
 import pytest
+from tortoise.transactions import in_transaction
 
 import models
 from auth import Accounts, Tokens, Viewer
-from auth.session import GRACE, REUSED
+from auth.session import GRACE, MOST, REUSED, Sessions
 from errors import RefreshTokenInvalid, SessionEnded, SessionExpired, TokenRevoked
 from models.session import RefreshToken
 from settings import Settings
+from tests.conftest import settings_of
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 PASSWORD = "correct-말-battery-7"
 LATER = GRACE + timedelta(seconds=1)
+IN_A_MINUTE = 5  # sign-ins of one account under way
 
 
 @pytest.fixture
@@ -83,7 +91,7 @@ async def test_a_thief_who_traded_many_times_is_found_out_by_the_owners_old_toke
     for _ in range(20):
         now += timedelta(minutes=15)
         _, thief = await accounts.sessions.refresh(thief.refresh_token, now)
-    assert await RefreshToken.all().count() <= 2  # and the table has not grown
+    assert await RefreshToken.all().count() == 2  # and the table has not grown
 
     with pytest.raises(SessionEnded):
         await accounts.sessions.refresh(stolen.refresh_token, now)
@@ -91,33 +99,64 @@ async def test_a_thief_who_traded_many_times_is_found_out_by_the_owners_old_toke
     assert not await is_signed_in(accounts, thief, now)
 
 
-async def test_two_tabs_that_trade_one_token_both_stay_signed_in(
+async def test_two_tabs_that_share_what_they_keep_stay_signed_in(
     accounts: Accounts, ana: tuple[Viewer, Tokens]
 ) -> None:
-    parent = ana[1].refresh_token
-
-    _, one = await accounts.sessions.refresh(parent, NOW)
-    _, other = await accounts.sessions.refresh(parent, NOW + GRACE)
-
-    assert await is_signed_in(accounts, one)
-    assert await is_signed_in(accounts, other)
-    quarter = NOW + timedelta(minutes=15)
-    _, one = await accounts.sessions.refresh(one.refresh_token, quarter)
-    _, other = await accounts.sessions.refresh(other.refresh_token, quarter + GRACE)
-    assert await is_signed_in(accounts, one, quarter)
+    """Both trade what is kept there; whichever answer comes last is kept from then on."""
+    kept, now = ana[1], NOW
+    for turn in range(20):
+        answers = [await accounts.sessions.refresh(kept.refresh_token, now + later) for later in (timedelta(0), GRACE)]
+        assert [await is_signed_in(accounts, tokens, now + GRACE) for _, tokens in answers] == [True, True]
+        _, kept = answers[turn % 2]
+        now += timedelta(minutes=15)
 
 
-async def test_the_grace_cannot_fork_a_family_for_ever(accounts: Accounts, ana: tuple[Viewer, Tokens]) -> None:
-    parent = ana[1].refresh_token
-    _, owner = await accounts.sessions.refresh(parent, NOW)
-    _, thief = await accounts.sessions.refresh(parent, NOW + timedelta(seconds=1))
-    then = NOW + timedelta(minutes=15)
-    _, thief = await accounts.sessions.refresh(thief.refresh_token, then)
+async def test_a_client_whose_every_answer_gets_lost_at_first_stays_signed_in(
+    accounts: Accounts, ana: tuple[Viewer, Tokens]
+) -> None:
+    kept, now = ana[1], NOW
+    for _ in range(20):
+        await accounts.sessions.refresh(kept.refresh_token, now)
+        _, kept = await accounts.sessions.refresh(kept.refresh_token, now + timedelta(seconds=5))
+        now += timedelta(minutes=15)
+
+    assert await is_signed_in(accounts, kept, now)
+
+
+async def test_of_two_tabs_that_each_keep_a_sibling_the_second_ends_the_session(
+    accounts: Accounts, ana: tuple[Viewer, Tokens]
+) -> None:
+    """The price: they look like an owner and a thief."""
+    _, one = await accounts.sessions.refresh(ana[1].refresh_token, NOW)
+    _, other = await accounts.sessions.refresh(ana[1].refresh_token, NOW)
+    _, one = await accounts.sessions.refresh(one.refresh_token, NOW + LATER)
 
     with pytest.raises(SessionEnded):
-        await accounts.sessions.refresh(owner.refresh_token, then + LATER)
+        await accounts.sessions.refresh(other.refresh_token, NOW + LATER)
 
-    assert not await is_signed_in(accounts, thief, then)
+    assert not await is_signed_in(accounts, one)
+
+
+@pytest.mark.parametrize("goes_first", ["the owner", "the thief", "one, then the other"])
+async def test_a_thief_who_used_the_grace_once_cannot_follow_the_family(
+    accounts: Accounts, ana: tuple[Viewer, Tokens], goes_first: str
+) -> None:
+    """However near to each of the owner's trades the thief's are, for 200 turns: at the first, they are found out."""
+    _, owner = await accounts.sessions.refresh(ana[1].refresh_token, NOW)
+    _, thief = await accounts.sessions.refresh(ana[1].refresh_token, NOW + timedelta(seconds=1))
+    hold = {"the owner": owner, "the thief": thief}
+    for turn in range(200):
+        first = turn % 2 == 0 if goes_first == "one, then the other" else goes_first == "the owner"
+        now = NOW + timedelta(minutes=15 * (turn + 1))
+        try:
+            for who in sorted(hold, reverse=not first):
+                now += timedelta(seconds=1)
+                _, hold[who] = await accounts.sessions.refresh(hold[who].refresh_token, now)
+        except SessionEnded:
+            break
+
+    assert turn == 0
+    assert [await is_signed_in(accounts, tokens, now) for tokens in hold.values()] == [False, False]
 
 
 async def test_the_grace_is_for_the_immediate_parent_alone(accounts: Accounts, ana: tuple[Viewer, Tokens]) -> None:
@@ -147,6 +186,20 @@ async def test_a_session_of_30_days_is_over_however_it_is_used(accounts: Account
     assert tokens.refresh_expires_at == NOW + timedelta(days=30)
     with pytest.raises(SessionExpired):
         await accounts.sessions.refresh(tokens.refresh_token, NOW + timedelta(days=30))
+
+
+async def test_an_access_token_ends_with_its_session(accounts: Accounts, ana: tuple[Viewer, Tokens]) -> None:
+    """Though it was issued a minute before, and by its own claims is good for a quarter of an hour."""
+    session = await models.Session.get()
+    over = session.created_at + timedelta(days=30)
+    session.refresh_expires_at = over
+    await session.save()
+
+    _, last = await accounts.sessions.refresh(ana[1].refresh_token, over - timedelta(minutes=1))
+
+    assert last.expires_at > over
+    assert await is_signed_in(accounts, last, over - timedelta(seconds=1))
+    assert not await is_signed_in(accounts, last, over)
 
 
 async def test_what_is_over_is_cleared_away(accounts: Accounts, ana: tuple[Viewer, Tokens]) -> None:
@@ -179,6 +232,90 @@ async def test_fifty_uses_at_once_trade_once_and_sign_nobody_out(
     assert await RefreshToken.filter(generation=2).count() == 50
     _, last = answers[-1]
     assert (await accounts.sessions.refresh(last.refresh_token, NOW + LATER))[0] == ana[0]
+    assert await RefreshToken.all().count() == 2  # the last, and what it was traded for: not its siblings
+
+
+async def test_of_fifty_late_uses_at_once_one_ends_the_session(
+    accounts: Accounts, ana: tuple[Viewer, Tokens], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, second = await accounts.sessions.refresh(ana[1].refresh_token, NOW)
+    counted = REUSED._value.get()
+
+    with caplog.at_level(logging.WARNING):
+        ended = await asyncio.gather(
+            *(accounts.sessions.refresh(ana[1].refresh_token, NOW + LATER) for _ in range(50)), return_exceptions=True
+        )
+
+    assert Counter(type(one) for one in ended) == {SessionEnded: 1, RefreshTokenInvalid: 49}
+    assert REUSED._value.get() == counted + 1
+    assert caplog.text.count("used twice") == 1
+    assert not await is_signed_in(accounts, second)
+
+
+async def test_fifty_uses_at_once_in_several_processes_end_alike(
+    accounts: Accounts, ana: tuple[Viewer, Tokens], database: Settings
+) -> None:
+    token = ana[1].refresh_token
+    with (spawned := multiprocessing.get_context("spawn")).Pool(3, _meet_at, [spawned.Barrier(3)]) as pool:
+        uses = [(database.database_url, token, each) for each in (17, 17, 16)]
+        in_grace, late = zip(*await asyncio.to_thread(pool.starmap, _use_in_grace_and_late, uses, 1), strict=True)
+
+    assert Counter(chain(*in_grace)) == {"Tokens": 50}
+    assert Counter(chain(*late)) == {"SessionEnded": 1, "RefreshTokenInvalid": 49}
+    assert await models.Session.all().count() == 0
+
+
+_all_are_there: Barrier  # in each process of the pool
+
+
+def _meet_at(barrier: Barrier) -> None:
+    global _all_are_there
+    _all_are_there = barrier
+
+
+def _use_in_grace_and_late(url: str, token: str, uses: int) -> list[list[str]]:
+    """What each use was answered with."""
+
+    async def use() -> list[list[str]]:
+        settings = settings_of(url)
+        await models.open_database(settings)
+        sessions, told = Sessions(settings), []
+        for now in (NOW, NOW + LATER):
+            _all_are_there.wait(60)
+            at_once = (sessions.refresh(token, now) for _ in range(uses))
+            ended = await asyncio.gather(*at_once, return_exceptions=True)
+            told.append([type(one[1] if isinstance(one, tuple) else one).__name__ for one in ended])
+        await models.close_database()
+        return told
+
+    return asyncio.run(use())
+
+
+async def test_an_account_keeps_the_hundred_sessions_that_were_used_last(
+    accounts: Accounts, ana: tuple[Viewer, Tokens]
+) -> None:
+    """Also where many begin at once; and what its owner uses stays, however old it is."""
+    user_id = UUID(ana[0].id)
+    await models.Session.filter(user_id=user_id).update(last_used_at=NOW + timedelta(days=1))
+    async with in_transaction():
+        for minute in range(MOST):
+            await accounts.sessions.start(user_id, NOW + timedelta(minutes=minute))
+    assert await models.Session.filter(user_id=user_id).count() == MOST
+    assert not await models.Session.filter(user_id=user_id, created_at=NOW).exclude(id=ana[0].session_id).exists()
+    await accounts.sign_up("ben@test.com", PASSWORD, "ben", now=NOW)
+
+    await asyncio.gather(
+        *(accounts.sign_in("ana@test.com", PASSWORD, now=NOW + timedelta(days=1)) for _ in range(IN_A_MINUTE))
+    )
+
+    assert await models.Session.filter(user_id=user_id).count() == MOST
+    assert await is_signed_in(accounts, ana[1])
+    assert await models.Session.all().count() == MOST + 1  # Ben's is none of them
+
+    # Who waited for a hash begins at an earlier moment than the others were used.
+    _, late = await accounts.sign_in("ana@test.com", PASSWORD, now=NOW)
+    assert await is_signed_in(accounts, late)
+    assert await models.Session.filter(user_id=user_id).count() == MOST
 
 
 async def test_an_ended_session_is_refused_at_once(accounts: Accounts, ana: tuple[Viewer, Tokens]) -> None:

@@ -106,9 +106,19 @@ def test_without_a_folder_secret_key_is_the_only_key(keys: Keys, monkeypatch: py
         assert refused(keys(*command)).startswith("KEYS_FOLDER is not set. Name a folder")
 
 
-def test_a_folder_without_keys_is_not_taken_for_one(keys: Keys) -> None:
-    assert isinstance(keys("list").exception, SettingError)
-    assert isinstance(keys("use", "SECRET_KEY").exception, SettingError)
+def test_a_folder_without_keys_is_not_taken_for_one(keys: Keys, folder: Path) -> None:
+    for _ in ("where there is no folder", "where it is empty"):
+        assert "there is no key yet, and no server starts with it. Make the first with" in done(keys("list"))
+        assert isinstance(keys("use", "SECRET_KEY").exception, SettingError)
+        assert not any(folder.glob("*"))
+        folder.mkdir(exist_ok=True)
+
+
+def test_a_manifest_that_cannot_be_read_is_no_empty_folder(keys: Keys, folder: Path) -> None:
+    done(keys("new"))
+    (folder / "keys.json").write_text("{}")
+
+    assert "is not as planner keys writes it" in str(keys("list").exception)
 
 
 def test_a_folder_that_cannot_be_written_is_told(keys: Keys, folder: Path) -> None:

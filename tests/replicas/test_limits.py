@@ -134,6 +134,33 @@ async def test_a_flood_of_names_takes_no_more_memory_than_it_may(clock: Clock) -
     assert [await wait(rates, Count("signin", "made up 999", per_hour=20)) for _ in range(5)] == [0] * 4 + [MINUTE]
 
 
+async def test_a_flood_of_one_kind_has_no_other_kind_forgotten(clock: Clock) -> None:
+    memory = Memory(clock, most=300)
+    rates = Rates(memory, clock)
+    for _ in range(5):
+        await rates.take(GUESSES)
+
+    for number in range(1000):
+        await rates.take(Count("refresh", f"made up {number}", per_hour=20))
+
+    assert len(memory) == 300
+    assert await wait(rates, GUESSES) == MINUTE
+
+
+async def test_tries_that_are_given_back_have_no_count_forgotten(clock: Clock) -> None:
+    memory = Memory(clock, most=300)
+    rates = Rates(memory, clock)
+    for _ in range(5):
+        await rates.take(GUESSES)
+
+    for number in range(1000):
+        await rates.take(made_up := Count("signin", f"made up {number}", per_hour=20))
+        await rates.give_back(made_up)
+
+    assert len(memory) == 3
+    assert await wait(rates, GUESSES) == MINUTE
+
+
 async def test_what_is_over_goes_as_others_come(clock: Clock) -> None:
     memory = Memory(clock)
     rates = Rates(memory, clock)

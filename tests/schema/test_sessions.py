@@ -75,6 +75,20 @@ async def test_a_changed_password_ends_every_other_session(anybody: Person) -> N
     assert (await anybody.signs_in(password=NEW)).code is None
 
 
+async def test_a_changed_password_ends_the_secret_calendar_addresses(ana: Person) -> None:
+    """Whoever knew the password could read them."""
+    url = "{ me { calendarUrl } }"
+    before = (await ana.asks(url)).data["me"]["calendarUrl"]
+    assert (await ana.http.get(before)).status_code == 200
+
+    assert (await ana.asks(CHANGE, old="not this one", new=NEW)).code == "INVALID_CREDENTIALS"
+    assert (await ana.http.get(before)).status_code == 200
+    ana.token = (await ana.asks(CHANGE, old=PASSWORD, new=NEW)).data["changePassword"]["accessToken"]
+
+    assert (await ana.http.get(before)).status_code == 404
+    assert (await ana.http.get((await ana.asks(url)).data["me"]["calendarUrl"])).status_code == 200
+
+
 async def test_of_two_changes_at_once_one_is_refused(ana: Person) -> None:
     answers = await asyncio.gather(*(ana.asks(CHANGE, old=PASSWORD, new=f"{NEW}{n}") for n in range(5)))
 

@@ -54,7 +54,7 @@ async def test_only_where_all_was_refused_is_there_a_header(anybody: Person) -> 
 async def test_a_full_queue_tells_it_to_those_who_read_headers_alone(anybody: Person, app: FastAPI) -> None:
     # The pool is closed, and with more pending than it takes, as in a flood.
     route: Any = next(route for route in app.routes if getattr(route, "path", "") == "/graphql")
-    route.endpoint._operations._accounts.passwords._pending = 1000
+    route.endpoint._operations._accounts.passwords._pool._pending = 1000
 
     refused = await anybody.signs_in()
 
