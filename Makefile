@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock explorer schema demo bench deep-pages clean
+.PHONY: help install run test check format lock explorer schema demo differential bench deep-pages clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,10 +60,14 @@ schema: $(RUNTIME) ## Write schema.graphql anew from the code
 demo: install ## Serve an invented month on 127.0.0.1:8000, thrown away at the end (make demo ARGS=--open)
 	@exec $(BIN)/planner demo $(ARGS)
 
-bench: $(DEV) ## Measure the list of 20 against its limit and its rival
-	@$(BIN)/python -m bench
+differential: $(DEV) ## Compare N invented documents' answers with graphql-core's (make differential N=100000)
+	@DIFFERENTIAL_DOCUMENTS=$(or $(N),20000) $(BIN)/python -m pytest -q tests/executor/test_differential.py
+
+bench: $(DEV) ## Measure every work against its limit and its rivals, on both databases (make bench ARGS='--only list')
+	@$(BIN)/python -m bench $(ARGS)
 
 deep-pages: $(DEV) ## Measure a page half way down 1,000,000 events against the first
+	@$(BIN)/python -m bench --only "first page" --only "deep page" --events 1000000
 	@$(BIN)/python -m bench.deep_pages
 
 lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes

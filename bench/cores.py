@@ -15,19 +15,20 @@ class Cores:
     """The server's core, and all others, on which the load and PostgreSQL run. Both are empty where nothing is
     pinned."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pin: bool = True) -> None:
         available = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-        pinned = len(available) > 1
+        pinned = pin and len(available) > 1
         self.server = set(available[-1:]) if pinned else set()
         self.others = set(available[:-1]) if pinned else set()
         self.postgresql_is_pinned = False
 
-    @property
-    def said(self) -> str:
+    def said(self, *, with_postgresql: bool) -> str:
         if not self.server:
             return "no process is pinned to a core"
-        postgresql = "PostgreSQL and the load" if self.postgresql_is_pinned else "the load (PostgreSQL is not pinned)"
-        return f"the server on {_numbers(self.server)}, {postgresql} on {_numbers(self.others)}"
+        others = "the load"
+        if with_postgresql:
+            others = "PostgreSQL and the load" if self.postgresql_is_pinned else "the load (PostgreSQL is not pinned)"
+        return f"the server on {_numbers(self.server)}, {others} on {_numbers(self.others)}"
 
     def pin_load(self) -> None:
         _pin(0, self.others)

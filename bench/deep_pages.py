@@ -4,32 +4,25 @@ Each order and the dear filters, on SQLite and on PostgreSQL, in databases of th
 """
 
 import asyncio
-import json
-import os
 import random
-import sqlite3
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
+from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import asyncpg
 import typer
 
 import models
+from bench.databases import DATABASES, Record, Records
 from models import EventFilter, EventList, EventOrder, EventOrderField, OrderDirection, PageRequest
 from models.event import NEVER
 from models.search import texts
 from settings import Settings
-from tests.postgresql import drop_database, find_server, new_database
 
 Events = Annotated[int, typer.Option(min=20_000, max=5_000_000, help="How many events there are.")]
 Rounds = Annotated[int, typer.Option(min=1, max=1_000, help="How often each page is read; the median counts.")]
@@ -41,22 +34,21 @@ _USERS = 200
 _PLACES = ("Google Meet", "서울 강남구", "Berlin", "부산", "Zoom")
 _WORDS = ("파이썬", "모임", "책", "evening", "coffee", "code", "music", "함께", "이야기", "running")
 _TAGS = ("python", "음악", "food", "jazz", "art", "film", "책")
-_MIGRATION = import_module("models.migrations.0003_search")
 
 
 def deep_pages(events: Events = 1_000_000, rounds: Rounds = 30, only: Only = "") -> None:
     """Measure the first page of each list against one half way down it."""
-    for name, database in (("sqlite", _sqlite), ("postgresql", _postgresql)):
+    for name in DATABASES:
         if only in ("", name):
-            asyncio.run(_measure(name, database, events, rounds))
+            asyncio.run(_measure(name, events, rounds))
 
 
-async def _measure(name: str, database: Any, events: int, rounds: int) -> None:
+async def _measure(name: str, events: int, rounds: int) -> None:
     began = time.perf_counter()
-    async with database(events) as settings:
+    async with DATABASES[name](partial(_rows, events)) as database:
         _say(f"\n{name}, {events:,} events, filled in {time.perf_counter() - began:.0f} s\n")
         _say(f"{'list':<34}{'events':>10}{'first, ms':>12}{'half way, ms':>14}{'ratio':>8}\n")
-        await models.open_database(settings)
+        await models.open_database(Settings(_env_file=None, secret_key="-" * 32, database_url=database.url))
         try:
             for title, listed in _lists().items():
                 (count,) = await EventList.counts([listed])
@@ -90,7 +82,7 @@ async def _cursor(listed: EventList, depth: int) -> str:
     async for rows in listed.stream(["id"], chunk=min(50_000, depth)):
         seen += len(rows)
         if seen >= depth:
-            return listed.keyset.cursor(rows[depth - seen - 1])
+            return listed.keyset.cursor(rows, depth - seen - 1)
     raise AssertionError("The list is shorter than its count.")
 
 
@@ -109,23 +101,13 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-_Record = tuple[Any, ...]
-_COLUMNS = {
-    "users": "id email email_key username username_key password_hash created_at",
-    "events": "id creator_id title description tags location starts_at confirmed_count created_at updated_at title_key"
-    " location_key starts_key",
-    "event_tags": "key event_id",
-    "event_texts": "event_id title tags rest grams",
-}
-
-
-def _users() -> Iterator[_Record]:
+def _users() -> Iterator[Record]:
     for number in range(_USERS):
         name = f"user{number}"
         yield UUID(int=number), name, name, name, name, "-", _BEGIN
 
 
-def _events(count: int, dialect: str) -> Iterator[tuple[_Record, list[_Record], _Record]]:
+def _events(count: int, dialect: str) -> Iterator[tuple[Record, list[Record], Record]]:
     """Each with its tags and its texts; a tag or word called rare is in one of 10,000."""
     chance = random.Random(20)  # noqa: S311 - a seed, so that every run reads the same rows
     for number in range(count):
@@ -144,81 +126,20 @@ def _events(count: int, dialect: str) -> Iterator[tuple[_Record, list[_Record], 
         yield event, [(tag, id_) for tag in tags], (id_, *texts(columns, dialect))
 
 
-@asynccontextmanager
-async def _postgresql(count: int) -> AsyncIterator[Settings]:
-    server, _, stop = await asyncio.to_thread(find_server)
-    name = f"planner_deep_pages_{os.getpid()}"
-    try:
-        settings = await _migrated(await new_database(server, name))
-        connection = await asyncpg.connect(settings.database_url)
-
-        async def add(table: str, records: Iterable[_Record]) -> None:
-            await connection.copy_records_to_table(table, columns=_COLUMNS[table].split(), records=list(records))
-
-        try:
-            for statement in _MIGRATION.OFF_POSTGRESQL:  # built at the end, a GIN index takes a tenth of the time
-                await connection.execute(statement)
-            await add("users", _users())
-            for batch in _batches(count, "postgres"):
-                for table, records in batch.items():
-                    await add(table, records)
-            for statement in (*_MIGRATION.ON_POSTGRESQL, "VACUUM ANALYZE"):
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-        yield settings
-    finally:
-        await drop_database(server, name)
-        stop()
-
-
-@asynccontextmanager
-async def _sqlite(count: int) -> AsyncIterator[Settings]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "planner.sqlite3"
-        settings = await _migrated(f"sqlite://{file}")
-        await asyncio.to_thread(_fill_sqlite, file, count)
-        yield settings
-
-
-def _fill_sqlite(file: Path, count: int) -> None:
-    connection = sqlite3.connect(file, isolation_level=None)
-
-    def add(table: str, records: Iterable[_Record]) -> None:
-        columns = _COLUMNS[table].split()
-        into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-        connection.executemany(into, ([_kept(value) for value in record] for record in records))
-
-    for statement in ("PRAGMA synchronous = OFF", *_MIGRATION.OFF_SQLITE, "BEGIN"):
-        connection.execute(statement)
-    add("users", _users())
-    for batch in _batches(count, "sqlite"):
-        for table, records in batch.items():
-            add(table, records)
-    for statement in ("COMMIT", *_MIGRATION.ON_SQLITE):
-        connection.execute(statement)
-    connection.close()
-
-
-def _kept(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value) if isinstance(value, UUID) else value
-
-
-def _batches(count: int, dialect: str) -> Iterator[dict[str, list[_Record]]]:
+def _rows(count: int, dialect: str) -> Iterator[list[Records]]:
+    yield [Records("users", "id email email_key username username_key password_hash created_at", list(_users()))]
     made = _events(count, dialect)
+    columns = (
+        "id creator_id title description tags location starts_at confirmed_count created_at updated_at title_key"
+        " location_key starts_key"
+    )
     while batch := list(islice(made, 20_000)):
         events, tags, found = zip(*batch, strict=True)
-        yield {"events": list(events), "event_tags": [tag for each in tags for tag in each], "event_texts": list(found)}
-
-
-async def _migrated(url: str) -> Settings:
-    settings = Settings(_env_file=None, secret_key="-" * 32, database_url=url)
-    await models.migrate(settings, lambda _: None)
-    return settings
+        yield [
+            Records("events", columns, list(events)),
+            Records("event_tags", "key event_id", [tag for each in tags for tag in each]),
+            Records("event_texts", "event_id title tags rest grams", list(found)),
+        ]
 
 
 if __name__ == "__main__":

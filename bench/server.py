@@ -21,11 +21,15 @@ class Server:
 
     def __init__(self, rival: Rival, database_url: str, cores: Cores) -> None:
         self.rival = rival
-        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
             self.port: int = listener.getsockname()[1]
             command = [sys.executable, "-m", "bench.server", rival.module, str(listener.fileno()), database_url]
             self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[listener.fileno()])  # noqa: S603 - our own
         cores.pin_server(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def cpu_seconds(self) -> float | None:
         """What it has used so far; None where the system does not tell."""
@@ -34,6 +38,14 @@ class Server:
         except FileNotFoundError:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime: proc(5)
+
+    def memory_kib(self) -> float | None:
+        """Its memory, but for the files it has mapped; None where the system does not tell."""
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        return next(float(line.split()[1]) for line in lines if line.startswith("RssAnon:"))  # proc(5)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +68,7 @@ def serve(module: str, listener: int, database_url: str) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=listener)])
 

@@ -1,5 +1,5 @@
-"""The same list, written as the tutorials of FastAPI, Strawberry and Tortoise write it: a table of tags with a
-many-to-many relation, `prefetch_related`, Strawberry's own router and types."""
+"""The same, written as the tutorials of FastAPI, Strawberry and Tortoise write it: `prefetch_related`, Strawberry's own
+router and types."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,53 +7,12 @@ from datetime import datetime
 from typing import Self
 
 import strawberry
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from strawberry.fastapi import GraphQLRouter
-from tortoise import Model, Tortoise, fields
+from strawberry.types import Info
 from tortoise.contrib.fastapi import RegisterTortoise
 
-from bench.rivals import POOL_SIZE
-
-FROM_OURS = """
-    INSERT INTO plain_users SELECT id, username FROM users;
-    INSERT INTO plain_tags (name) SELECT DISTINCT unnest(tags) FROM events;
-    INSERT INTO plain_events (id, creator_id, title, description, location, starts_at, created_at)
-        SELECT id, creator_id, title, description, location, starts_at, created_at FROM events;
-    INSERT INTO plain_events_tags (event_id, tag_id)
-        SELECT e.id, t.id FROM events e CROSS JOIN unnest(e.tags) AS given JOIN plain_tags t ON t.name = given;
-"""
-
-
-class User(Model):
-    id = fields.UUIDField(primary_key=True)
-    username = fields.CharField(max_length=50)
-
-    class Meta:
-        table = "plain_users"
-
-
-class Tag(Model):
-    id = fields.IntField(primary_key=True)
-    name = fields.CharField(max_length=50, unique=True)
-
-    class Meta:
-        table = "plain_tags"
-
-
-class Event(Model):
-    id = fields.UUIDField(primary_key=True)
-    creator: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("models.User", related_name="events")
-    tags: fields.ManyToManyRelation[Tag] = fields.ManyToManyField(
-        "models.Tag", through="plain_events_tags", forward_key="tag_id", backward_key="event_id", related_name="events"
-    )
-    title = fields.CharField(max_length=200)
-    description = fields.TextField()
-    location = fields.CharField(max_length=200)
-    starts_at = fields.DatetimeField(null=True)
-    created_at = fields.DatetimeField(db_index=True)  # else PostgreSQL's sorting would be all that is measured
-
-    class Meta:
-        table = "plain_events"
+from bench.rivals.tables import MODELS, Event, create_event, tortoise_url, user_of
 
 
 @strawberry.type(name="User")
@@ -66,11 +25,20 @@ class UserType:
 class EventType:
     id: strawberry.ID
     title: str
+    image: str | None
     description: str
     location: str
     tags: list[str]
     starts_at: datetime | None
+    ends_at: datetime | None
+    time_zone: str | None
+    status: str
+    capacity: int | None
+    confirmed_count: int
+    waitlist_count: int
+    version: int
     created_at: datetime
+    updated_at: datetime
     creator: UserType
 
     @classmethod
@@ -78,11 +46,20 @@ class EventType:
         return cls(
             id=strawberry.ID(str(event.id)),
             title=event.title,
+            image=event.image,
             description=event.description,
             location=event.location,
             tags=sorted(tag.name for tag in event.tags),
             starts_at=event.starts_at,
+            ends_at=event.ends_at,
+            time_zone=event.time_zone,
+            status=event.status,
+            capacity=event.capacity,
+            confirmed_count=event.confirmed_count,
+            waitlist_count=event.waitlist_count,
+            version=event.version,
             created_at=event.created_at,
+            updated_at=event.updated_at,
             creator=UserType(id=strawberry.ID(str(event.creator.id)), username=event.creator.username),
         )
 
@@ -92,27 +69,44 @@ class EventConnection:
     nodes: list[EventType]
 
 
+@strawberry.input
+class CreateEventInput:
+    title: str
+    description: str
+    tags: list[str]
+    location: str
+    starts_at: datetime | None = None
+    time_zone: str | None = None
+
+
 @strawberry.type
 class Query:
+    @strawberry.field
+    async def event(self, id: strawberry.ID) -> EventType | None:
+        event = await Event.get_or_none(id=id).prefetch_related("tags", "creator")
+        return EventType.of(event) if event else None
+
     @strawberry.field
     async def events(self, first: int = 20) -> EventConnection:
         events = await Event.all().order_by("-created_at").limit(first).prefetch_related("tags", "creator")
         return EventConnection(nodes=[EventType.of(event) for event in events])
 
 
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def create_event(self, info: Info, input: CreateEventInput) -> EventType:
+        request: Request = info.context["request"]
+        user = await user_of(request.headers.get("authorization"))
+        return EventType.of(await create_event(user, **vars(input)))
+
+
 def create_app(database_url: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with RegisterTortoise(
-            app,
-            db_url=f"{database_url.replace('postgresql://', 'asyncpg://')}?maxsize={POOL_SIZE}",
-            modules={"models": ["bench.rivals.plain"]},
-            generate_schemas=True,
-            use_tz=True,
-        ):
-            await Tortoise.get_connection("default").execute_script(FROM_OURS)
+        async with RegisterTortoise(app, db_url=tortoise_url(database_url), modules=MODELS, use_tz=True):
             yield
 
     app = FastAPI(lifespan=lifespan)
-    app.include_router(GraphQLRouter(strawberry.Schema(query=Query)), prefix="/graphql")
+    app.include_router(GraphQLRouter(strawberry.Schema(query=Query, mutation=Mutation)), prefix="/graphql")
     return app

@@ -1,0 +1,42 @@
+"""docs/performance.md shows one run: its table and its pictures are those of the figures beside them."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.picture import picture
+from bench.report import Fact, Round, Section
+from settings import ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+FOLDER = ROOT / "docs" / "performance"
+COUNTED = {"rate", "cpu_us"}  # follow from the rest of a round
+
+
+def section(told: dict[str, Any]) -> Section:
+    rounds = [Round(**{name: value for name, value in one.items() if name not in COUNTED}) for one in told["rounds"]]
+    facts = [Fact(one["name"], one["unit"], tuple(one["values"])) for one in told["facts"]]
+    return Section(told["database"], rounds, facts, told["conditions"])
+
+
+@pytest.fixture
+def sections() -> list[Section]:
+    return [section(told) for told in orjson.loads((FOLDER / "bench.json").read_bytes())["databases"]]
+
+
+def test_both_databases_were_measured(sections: list[Section]) -> None:
+    assert [one.database for one in sections] == ["postgresql", "sqlite"]
+
+
+def test_the_table_is_that_of_the_figures(sections: list[Section]) -> None:
+    table = "\n".join(one.text() for one in sections)
+
+    assert (FOLDER / "bench.txt").read_text("utf-8") == table
+    assert f"```text\n{table}```\n" in PAGE.read_text("utf-8")
+
+
+def test_the_pictures_are_those_of_the_figures(sections: list[Section]) -> None:
+    for one in sections:
+        assert (FOLDER / f"{one.database}.svg").read_text("utf-8") == picture(one)
+        assert f"(performance/{one.database}.svg)" in PAGE.read_text("utf-8")
