@@ -13,13 +13,14 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import models
 from auth import Accounts, Proxies
 from calendars.links import Links
 from models.changes import listen
 from replicas.memory import Memory
-from schema import schema
+from schema import build_executor
 from schema.live import Live
 from settings import Settings, read_settings
 from web import graphiql, health, jwks, request_log
@@ -27,6 +28,22 @@ from web.calendars import Calendars
 from web.graphql import GraphQLEndpoint
 from web.operations import Operations
 from web.websocket import WebSocketEndpoint
+
+
+class Planner(FastAPI):
+    """Answers /graphql ahead of FastAPI, whose middleware and routes take half as long again as a short answer does;
+    everything else as FastAPI does."""
+
+    def __init__(self, graphql: ASGIApp, lifespan: Any) -> None:
+        # A redirect to the address without its last slash would lead to whatever host the Host header names.
+        super().__init__(title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+        self.graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/graphql":
+            await self.graphql(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -37,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     accounts, links = Accounts(settings), Links(settings)
     keys = accounts.sessions.access_tokens.keys
     live = Live(Memory())
-    operations = Operations(schema, accounts, live, links, proxies=Proxies(settings.trusted_proxies))
+    operations = Operations(build_executor(), accounts, live, links, proxies=Proxies(settings.trusted_proxies))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,10 +72,17 @@ def create_app(settings: Settings) -> FastAPI:
             accounts.passwords.close()
             await models.close_database()
 
-    # A redirect to the address without its last slash would lead to whatever host the request's Host header names.
-    app = FastAPI(title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
-    endpoint = GraphQLEndpoint(operations, max_body_bytes=settings.max_body_bytes, page=graphiql.page)
-    app.router.routes.append(Route("/graphql", endpoint))
+    endpoint: ASGIApp = GraphQLEndpoint(operations, max_body_bytes=settings.max_body_bytes, page=graphiql.page)
+    cors: dict[str, Any] = {
+        "allow_origins": settings.allowed_origins,
+        "allow_methods": ["GET", "POST"],
+        "allow_headers": ["authorization", "content-type"],
+        "expose_headers": ["x-request-id", "retry-after"],
+        "max_age": 600,
+    }
+    if settings.allowed_origins:
+        endpoint = CORSMiddleware(endpoint, **cors)
+    app = Planner(endpoint, lifespan)
     sockets = WebSocketEndpoint(
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )
@@ -69,14 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(jwks.route(keys))
     app.router.routes.append(Route("/", lambda _: RedirectResponse("/graphql")))
     if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["x-request-id", "retry-after"],
-            max_age=600,
-        )
+        app.add_middleware(CORSMiddleware, **cors)
     return app
 
 

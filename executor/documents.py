@@ -1,19 +1,67 @@
-"""Text to document: parsed, measured and validated once, then kept by its digest."""
+"""Text to document: parsed, measured, validated and compiled once, then kept by its digest."""
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
-from strawberry.extensions import SchemaExtension
-from strawberry.schema.exceptions import CannotGetOperationTypeError
-from strawberry.schema.schema import validate_document
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+)
+from graphql.execution.values import VariableValues
+from prometheus_client import Counter
 
-from executor.cost import Limits, Measure, operation_of
+from executor.compiler import CannotCompile, Compiler
+from executor.conditions import variables_of
+from executor.cost import Measure
+from executor.plan import Plan
+from executor.variables import Variables
 
 MOST = 512
 LONGEST_KEPT = 16_384  # characters; a client's own documents are shorter
-MOST_CHARACTERS = 500_000  # of all together, since a parsed document takes up to 450 bytes for each
+MOST_CHARACTERS = 120_000  # of all together in each of the two parts, since one takes up to 450 bytes, and its plans
+MOST_PLANS = 8  # of one operation: @include and @skip with four variables would make 16
+LONG = 2_000  # characters, beyond which a document is read beside the event loop
+
+NOT_COMPILED = Counter("planner_documents_not_compiled", "Operations that graphql-core had to run.", ["reason"])
+
+
+class UnknownOperation(Exception):
+    """The document has several operations and it was not said which, or has none of the name."""
+
+
+class Operation:
+    """One operation of a document that is valid, with its plans: one for each set of answers to its conditions."""
+
+    def __init__(self, document: "Document", definition: OperationDefinitionNode) -> None:
+        self.document, self.definition, self.kind = document, definition, definition.operation
+        self.name = definition.name.value if definition.name else None
+        self._variables: Variables | None = None
+        self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
+
+    def variables(self, schema: GraphQLSchema, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+        if self._variables is None:
+            self._variables = Variables(schema, self.definition)
+        return self._variables.coerced(given)
+
+    def plan(self, compiler: Compiler, variables: VariableValues) -> Plan | None:
+        """None where no plan can be made: graphql-core has to run it."""
+        conditions = tuple(variables.coerced.get(name) for name in self.document.conditions)
+        if conditions in self._plans:
+            self._plans.move_to_end(conditions)
+            return self._plans[conditions]
+        try:
+            plan = compiler.compile(self.document.parsed, self.definition, variables)
+        except CannotCompile as reason:
+            NOT_COMPILED.labels(str(reason)).inc()
+            plan = None
+        self._plans[conditions] = plan
+        if len(self._plans) > MOST_PLANS:
+            self._plans.popitem(last=False)
+        return plan
 
 
 class Document:
@@ -23,67 +71,69 @@ class Document:
         self.text, self.parsed = text, parsed
         self.errors: list[GraphQLError] | None = None  # None until it is validated
         self.measures: dict[str | None, Measure] = {}  # by operationName, where no variable changes them
+        self.conditions = variables_of(parsed)
+        operations = [one for one in parsed.definitions if isinstance(one, OperationDefinitionNode)]
+        self._operations = [Operation(self, one) for one in operations]
+
+    def operation(self, name: str | None) -> Operation:
+        """Raises UnknownOperation."""
+        named = [one for one in self._operations if one.definition.name and one.definition.name.value == name]
+        found = named if name else self._operations
+        if len(found) != 1:  # several have one name where the document is not valid
+            raise UnknownOperation
+        return found[0]
 
 
 class Documents:
-    """The documents used last, at most MOST of them, and of MOST_CHARACTERS in all."""
+    """The documents that were used last, in two parts of the same size. A new one comes into the first; one that is
+    used again goes on into the second. So a flood of documents that are used once drives out nothing but each other.
+    """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self) -> None:
+        self._new, self._used_again = _Part(), _Part()
+
+    def find(self, text: str) -> Document | None:
+        digest = _digest(text)
+        known = self._used_again.get(digest)
+        if known is None and (known := self._new.pop(digest)):
+            self._used_again.add(digest, known)
+        return known
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._used_again)
+
+    def keep(self, document: Document) -> None:
+        if len(document.text) <= LONGEST_KEPT:
+            self._new.add(_digest(document.text), document)
+
+
+class _Part:
+    """At most MOST documents, and MOST_CHARACTERS of them all together."""
+
+    def __init__(self) -> None:
         self._kept: OrderedDict[bytes, Document] = OrderedDict()
         self._characters = 0
 
-    def get(self, text: str) -> Document:
-        """Raises GraphQLSyntaxError, which is not kept: it costs no more than parsing."""
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, digest: bytes) -> Document | None:
         if known := self._kept.get(digest):
             self._kept.move_to_end(digest)
-            return known
-        document = Document(text, parse(text, max_tokens=self.limits.tokens))
-        if len(text) <= LONGEST_KEPT:
-            self._kept[digest] = document
-            self._characters += len(text)
-            while len(self._kept) > MOST or self._characters > MOST_CHARACTERS:
-                self._characters -= len(self._kept.popitem(last=False)[1].text)
-        return document
+        return known
+
+    def pop(self, digest: bytes) -> Document | None:
+        if known := self._kept.pop(digest, None):
+            self._characters -= len(known.text)
+        return known
+
+    def add(self, digest: bytes, document: Document) -> None:
+        self.pop(digest)
+        self._kept[digest] = document
+        self._characters += len(document.text)
+        while len(self._kept) > MOST or self._characters > MOST_CHARACTERS:
+            self._characters -= len(self._kept.popitem(last=False)[1].text)
 
 
-class KnownDocuments(SchemaExtension):
-    """Has Strawberry take parsed and validated documents from the store, and refuses those past the limits."""
-
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-
-    def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        self._document = self._documents.get(context.query or "")
-        context.graphql_document = self._document.parsed
-        operations = [one for one in self._document.parsed.definitions if isinstance(one, OperationDefinitionNode)]
-        if len(operations) > 1 and not context._provided_operation_name:
-            # Strawberry would run the first of them. GraphQL §6.1: which one must be said.
-            raise CannotGetOperationTypeError(None)
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        """Raises QueryTooComplex."""
-        # Measured first: validating is what a hostile document makes dear.
-        self._measure()
-        context, document = self.execution_context, self._document
-        if document.errors is None:
-            found = validate_document(context.schema._schema, document.parsed, context.validation_rules)
-            # Without what a scalar raised, such as Python at 5,000 digits: the document's fault is not the server's.
-            document.errors = [GraphQLError(error.message, error.nodes) for error in found]
-        context.pre_execution_errors = document.errors
-        yield
-
-    def _measure(self) -> None:
-        context, measures = self.execution_context, self._document.measures
-        name, limits = context.operation_name, self._documents.limits
-        measure = measures.get(name)
-        if measure is None:
-            operation = operation_of(self._document.parsed, name)
-            schema = context.schema._schema
-            measure = Measure.of(operation, self._document.parsed, schema, context.variables or {}, limits)
-            if not measure.depends_on_variables:
-                measures[name] = measure
-        limits.refuse(measure)
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

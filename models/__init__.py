@@ -16,13 +16,14 @@ from models.forget import forget
 from models.migrating import migrate, pending_migrations
 from models.pages import Page, PageRequest
 from models.place import KnownPlace
-from models.reads import Row
+from models.rows import NO_ROWS, Row, Rows
 from models.rsvp import Rsvp, RsvpList, RsvpStatus
 from models.session import Session
 from models.tags import EventTag, tag_counts
 from models.user import User
 
 __all__ = [
+    "NO_ROWS",
     "TORTOISE_ORM",
     "DatabaseUnreachable",
     "Event",
@@ -39,6 +40,7 @@ __all__ = [
     "Page",
     "PageRequest",
     "Row",
+    "Rows",
     "Rsvp",
     "RsvpList",
     "RsvpStatus",

@@ -14,7 +14,7 @@ from typing import Self
 
 from tortoise.transactions import in_transaction
 
-from models.reads import Row
+from models.rows import Row
 
 
 class ChangeKind(StrEnum):
@@ -109,6 +109,18 @@ _lines: dict[str, deque[_Told]] = {}  # by event: the transactions that changed 
 def _tell(change: Change) -> None:
     for listener in tuple(_listeners):
         listener(change)
+
+
+@asynccontextmanager
+async def told_statement() -> AsyncIterator[list[Change]]:
+    """The same for what is done by one statement, which needs no transaction around it. Where its answer is lost, it
+    is not told, be it done or not."""
+    told, committed = _Told(), False
+    try:
+        yield told
+        committed = True
+    finally:
+        told.end(committed=committed)
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from models.event import Event
-from models.reads import Condition, Row, dialect, select
+from models.reads import Condition, dialect, select
+from models.rows import Row
 
 MOST = 500  # of a user's events are looked at, the soonest: who has more at once has other troubles
 

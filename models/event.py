@@ -12,14 +12,16 @@ from tortoise.indexes import Index
 from uuid6 import uuid7
 
 from errors import CapacityBelowConfirmed, Conflict, EventCancelled, Forbidden, NotFound, TokenRevoked
-from models.changes import Change, ChangeKind, EventChanged, told_transaction
+from models.changes import Change, ChangeKind, EventChanged, told_statement, told_transaction
 from models.event_input import DETAILS, LOCATION_LONGEST, TITLE_LONGEST, EventInput, checked
 from models.idempotency import IdempotencyKey
-from models.reads import Condition, Row, select
+from models.reads import Condition, dialect, select
+from models.rows import NO_ROWS, Row, Rows
 from models.search import SEARCHED, EventText
 from models.tags import EventTag, TagList
 from models.text import URL_LONGEST, fold
 from models.user import User
+from models.writes import add
 
 NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 TITLE_KEY_LONGEST = 200
@@ -28,6 +30,10 @@ TITLE_KEY_LONGEST = 200
 class EventStatus(StrEnum):
     SCHEDULED = "SCHEDULED"
     CANCELLED = "CANCELLED"
+
+
+# What every event begins with.
+_NEW = {"status": EventStatus.SCHEDULED.value, "confirmed_count": 0, "waitlist_count": 0, "tickets": 0, "version": 1}
 
 
 class Event(Model):
@@ -84,19 +90,19 @@ class Event(Model):
         NotFound where the key's event is.
         """
         values, user_id, event_id = checked(vars(said)), UUID(creator_id), uuid7()
+        alone = told_statement if key is None and dialect() == "postgres" else told_transaction
         try:
-            async with told_transaction() as told:
+            async with alone() as told:
                 if key is not None:
                     first = await IdempotencyKey.claim(key, values, user_id=user_id, event_id=event_id, now=now)
                     if first != event_id:
                         return await cls.found(str(first), paths)
-                event = await cls.create(
-                    id=event_id, creator_id=user_id, created_at=now, updated_at=now, **values, **_keys(values)
-                )
-                await EventTag.write(event_id, event.tags)
-                await EventText.write(event_id, values)
-                told.append(EventChanged(ChangeKind.CREATED, str(event_id), None, event.row))
-                return await cls.found(str(event_id), paths)
+                kept = {**_NEW, "created_at": now, "updated_at": now, **values, **_keys(values)}
+                row = {**kept, "id": str(event_id), "creator": {"id": creator_id}}
+                told.append(EventChanged(ChangeKind.CREATED, str(event_id), None, row))
+                others = [EventTag.added(event_id, values["tags"]), EventText.added(event_id, values)]
+                (made,) = await add(cls, {"id": event_id, "creator_id": user_id, **kept}, others, paths)
+                return made
         except IntegrityError:
             raise TokenRevoked from None  # the account was deleted since its token was looked at
 
@@ -159,9 +165,14 @@ class Event(Model):
     @classmethod
     async def read(cls, event_id: str, paths: Sequence[str]) -> Row | None:
         """The event's fields, or None where there is no such event."""
-        key = as_key(event_id)
-        rows = await select(cls, paths, Condition("t.id = ?", (key,))) if key else []
+        rows = await cls.rows(event_id, paths)
         return rows[0] if rows else None
+
+    @classmethod
+    async def rows(cls, event_id: str, paths: Sequence[str]) -> Rows:
+        """The event's row; none where there is no such event."""
+        key = as_key(event_id)
+        return await select(cls, paths, Condition("t.id = ?", (key,))) if key else NO_ROWS
 
     @classmethod
     async def found(cls, event_id: str, paths: Sequence[str]) -> Row:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, Self
 
 import orjson
@@ -68,6 +69,8 @@ class EventList(Listing):
     def of(cls, filter: EventFilter | None = None, search: str | None = None, order: EventOrder | None = None) -> Self:
         """The events that the filter holds for and in which every word of the search stands, newest first unless
         ordered. Raises ValidationFailed on `search`, and on `orderBy` where relevance has no search."""
+        if filter is None and search is None and (order is None or order.field is not EventOrderField.RELEVANCE):
+            return cls._everything(order)
         filter, order, found = filter or EventFilter(), order or EventOrder(), Search.of(search)
         by_relevance = order.field is EventOrderField.RELEVANCE
         if by_relevance and not found.words:
@@ -79,6 +82,12 @@ class EventList(Listing):
         matches, rest = [*found.matches(), *filter.matches()], filter.rest()
         where = all_of([*(match.condition for match in matches), rest])
         return replace(made, where=where, ways=ways(matches, rest) if matches else ())
+
+    @classmethod
+    @lru_cache(maxsize=32)
+    def _everything(cls, order: EventOrder | None) -> Self:
+        # The commonest of lists, and always the same: to make it anew takes longer than to write its answer.
+        return cls.of(EventFilter(), None, order)
 
     @classmethod
     def of_creator(cls, user_id: str) -> Self:

@@ -16,7 +16,8 @@ from errors import Unauthenticated, ValidationFailed
 from models.event import NEVER, EventStatus, as_key
 from models.event_input import LOCATION_LONGEST
 from models.matches import Match, all_of
-from models.reads import Condition, Row, among, contains
+from models.reads import Condition, among, contains
+from models.rows import Row
 from models.tags import MOST, EventTag
 from models.text import Unfit, fit, fold, instant
 

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from tortoise import Model
 
 from models.pages import Keyset, Page, PageRequest
-from models.reads import Condition, Order, Row, Way, count_each, kind, select_each
+from models.reads import Condition, Order, Way, count_each, kind, select_each
+from models.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Listing:
 
     model: ClassVar[type[Model]]
 
-    @property
+    @cached_property
     def keyset(self) -> Keyset:
         return Keyset(self.order, tuple(kind(self.model, path) for path, _ in self.order), self.scope)
 
-    @property
+    @cached_property
     def shape(self) -> Any:
         """Equal for lists that one statement can read."""
         return (
@@ -49,7 +51,7 @@ class Listing:
         parts = await select_each(cls.model, lists[0]._with_keys(paths), each, order, request.limit, sources)
         return [request.page(rows) for rows in parts]
 
-    async def stream(self, paths: Sequence[str], chunk: int = 500) -> AsyncIterator[list[Row]]:
+    async def stream(self, paths: Sequence[str], chunk: int = 500) -> AsyncIterator[Rows]:
         """All of the list, in order, a chunk at a time: no more than that is in memory, and none is read twice while
         others come and go."""
         wanted, beyond = self._with_keys(paths), Condition()
@@ -59,15 +61,17 @@ class Listing:
                 yield rows
             if len(rows) < chunk:
                 return
-            beyond = self.keyset.behind_row(rows[-1])
+            beyond = self.keyset.behind_last(rows)
 
     @classmethod
     async def counts(cls, lists: Sequence[Self]) -> list[int]:
         """How many rows each list has, counted in one statement."""
         return await count_each(cls.model, [one.where for one in lists], [one.source for one in lists])
 
-    def _beyond(self, place: Condition) -> list[Way]:
-        return [Way(way.where & place, way.only_if) for way in self.ways or (Way(self.where),)]
+    def _beyond(self, place: Condition) -> Sequence[Way]:
+        ways = self.ways or (Way(self.where),)
+        return [Way(way.where & place, way.only_if) for way in ways] if place.sql else ways
 
-    def _with_keys(self, paths: Sequence[str]) -> list[str]:
-        return [*paths, *(path for path, _ in self.order if path not in paths)]
+    def _with_keys(self, paths: Sequence[str]) -> Sequence[str]:
+        lacking = [path for path, _ in self.order if path not in paths]
+        return (*paths, *lacking) if lacking else paths

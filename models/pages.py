@@ -16,7 +16,8 @@ from uuid import UUID
 import orjson
 
 from errors import ValidationFailed
-from models.reads import Condition, Order, Row
+from models.reads import Condition, Order
+from models.rows import Rows
 from models.text import Unfit, fit
 
 LARGEST = 100
@@ -34,7 +35,7 @@ def refuse_size(first: int) -> None:
 class Page:
     """Rows, and whether there are more before and behind them."""
 
-    rows: list[Row]
+    rows: Rows
     has_next: bool
     has_previous: bool
 
@@ -54,7 +55,7 @@ class PageRequest:
     def limit(self) -> int:
         return self.first + 1  # one more tells whether there is a next page
 
-    def page(self, rows: list[Row]) -> Page:
+    def page(self, rows: Rows) -> Page:
         return Page(rows[: self.first], has_next=len(rows) > self.first, has_previous=self.after is not None)
 
 
@@ -67,19 +68,20 @@ class Keyset:
     kinds: tuple[type, ...]
     scope: str
 
-    def cursor(self, row: Row) -> str:
-        payload = orjson.dumps(self._place(row))
+    def cursor(self, rows: Rows, at: int) -> str:
+        """That of one of the rows."""
+        payload = orjson.dumps(self._place(rows, at))
         return _written(self._digest(payload) + payload)
 
     def behind(self, cursor: str | None) -> Condition:
         """The condition of the rows behind the cursor. Raises ValidationFailed on `after`."""
         return Condition() if cursor is None else self._beyond(self._read(cursor))
 
-    def behind_row(self, row: Row) -> Condition:
-        return self._beyond(self._place(row))
+    def behind_last(self, rows: Rows) -> Condition:
+        return self._beyond(self._place(rows, -1))
 
-    def _place(self, row: Row) -> list[Any]:
-        return [row[path] for path, _ in self.order]
+    def _place(self, rows: Rows, at: int) -> list[Any]:
+        return rows.values(at, [path for path, _ in self.order])
 
     def _beyond(self, place: Sequence[Any]) -> Condition:
         # Rows compared as wholes are found in the index at once, however many are alike in the first column: written

@@ -18,7 +18,8 @@ from uuid import UUID
 from tortoise import Model, Tortoise, fields
 from tortoise.fields.relational import ForeignKeyFieldInstance
 
-Row = dict[str, Any]  # a foreign key's part is a Row of its own: {"title": ..., "creator": {"username": ...}}
+from models.rows import Layout, Row, Rows
+
 Order = tuple[tuple[str, Literal["ASC", "DESC"]], ...]
 
 
@@ -42,9 +43,9 @@ class Way:
     where: Condition
     only_if: Condition = Condition()
 
-    def values(self, limit: int) -> tuple[Any, ...]:
+    def values(self, limit: int, dialect: str) -> tuple[Any, ...]:
         """In the order in which `sql` names them."""
-        if dialect() == "postgres":
+        if dialect == "postgres":
             return (*self.only_if.values, *self.where.values, limit)
         return (*self.where.values, limit, *self.only_if.values)
 
@@ -73,11 +74,12 @@ async def select(
     where: Condition = Condition(),
     order: Order = (),
     limit: int | None = None,
-) -> list[Row]:
+) -> Rows:
     """The rows, in order. Ids are text, instants aware and in UTC, tags a list."""
-    statement = _statement(model, tuple(paths), _Form(((where.sql, ""),), order, limit is not None), dialect())
-    values = [*where.values, limit] if limit is not None else where.values
-    return [statement.row(record) for record in await _fetch(statement.sql, values)]
+    connection, kind = _connection()
+    statement = _statement(model, tuple(paths), kind, ((where.sql, ""),), order, limit is not None)
+    values = (*where.values, limit) if limit is not None else where.values
+    return Rows(statement.layout, await connection.fetch(statement.sql, _as_kept(values, kind)))
 
 
 async def select_each(
@@ -87,7 +89,7 @@ async def select_each(
     order: Order,
     limit: int,
     sources: Sequence[Condition],
-) -> list[list[Row]]:
+) -> list[Rows]:
     """The rows of each list, in one statement. The lists' ways differ in their values alone, and the order names none
     but selected fields.
 
@@ -95,13 +97,26 @@ async def select_each(
     table; the empty one is the table.
     """
     forms = tuple((way.where.sql, way.only_if.sql) for way in ways[0])
-    statement = _statement(model, tuple(paths), _Form(forms, order, True, len(ways), sources[0].sql), dialect())
-    parts: list[list[Row]] = [[] for _ in ways]
-    each = ((source, way) for source, those in zip(sources, ways, strict=True) for way in those)
-    values = chain.from_iterable((*source.values, *way.values(limit)) for source, way in each)
-    for record in await _fetch(statement.sql, list(values)):
-        parts[record["part"]].append(statement.row(record))
-    return parts
+    connection, kind = _connection()
+    statement = _statement(model, tuple(paths), kind, forms, order, True, len(ways), sources[0].sql)
+    values: list[Any] = []
+    for source, those in zip(sources, ways, strict=True):
+        for way in those:
+            values += (*source.values, *way.values(limit, kind))
+    records = await connection.fetch(statement.sql, _as_kept(values, kind))
+    if len(ways) == 1:
+        return [Rows(statement.layout, records)]
+    parts: list[list[Any]] = [[] for _ in ways]
+    for record in records:
+        parts[record["part"]].append(record)
+    return [Rows(statement.layout, part) for part in parts]
+
+
+async def select_from_added(model: type[Model], paths: Sequence[str], added: str, values: Sequence[Any]) -> Rows:
+    """The rows that the WITH `added` names `added`: see models/writes.py. On PostgreSQL alone."""
+    connection, kind = _connection()
+    statement = _statement(model, tuple(paths), kind, source="SELECT * FROM added", before=added)
+    return Rows(statement.layout, await connection.fetch(statement.sql, list(values)))
 
 
 async def count_each(model: type[Model], wheres: Sequence[Condition], sources: Sequence[Condition]) -> list[int]:
@@ -116,21 +131,22 @@ async def count_each(model: type[Model], wheres: Sequence[Condition], sources: S
     return [row["n"] for row in sorted(rows, key=lambda row: row["part"])]
 
 
-async def update(model: type[Model], assignments: Condition, where: Condition, paths: Sequence[str]) -> list[Row]:
+async def update(model: type[Model], assignments: Condition, where: Condition, paths: Sequence[str]) -> Rows:
     """Changes the rows that `where` holds for, and answers with their paths (columns of their own) as they are then."""
-    shape = _statement(model, tuple(paths), _Form(), dialect()).shape
+    layout = _statement(model, tuple(paths), dialect()).layout
     # SQLite knows no alias behind RETURNING.
-    names = (_column(model, path, {})[0].removeprefix("t.") for path in paths)
+    names = (_as_read(*_column(model, path, {}), dialect()).removeprefix("t.") for path in paths)
     returned = ", ".join(f"{name} AS c{number}" for number, name in enumerate(names))
     sql = f"UPDATE {_table(model)} AS t SET {assignments.sql}{_where(where.sql)} RETURNING {returned}"  # noqa: S608
     records = await query(sql, assignments.values + where.values)
-    return [_Statement(sql, shape).row(tuple(record.values())) for record in records]
+    return Rows(layout, [tuple(record.values()) for record in records])
 
 
 async def query(sql: str, values: Sequence[Any]) -> list[Row]:
     """What a statement written by hand answers or returns: its values as `?`, its columns as the driver reads them."""
-    connection = Tortoise.get_connection("default")
-    return await connection.execute_query_dict(_numbered(sql, dialect()), _as_kept(values))
+    connection, kind = _connection()
+    found: list[Row] = await connection.execute_query_dict(_numbered(sql, kind), _as_kept(values, kind))
+    return found
 
 
 async def delete_found(table: str, key: str, found: Condition) -> None:
@@ -155,15 +171,17 @@ def contains(column: str) -> str:
 
 
 def dialect() -> str:
-    return Tortoise.get_connection("default").capabilities.dialect
+    return _connection()[1]
 
 
-async def _fetch(sql: str, values: Sequence[Any]) -> Sequence[Any]:
-    return (await Tortoise.get_connection("default").execute_query(sql, _as_kept(values)))[1]
+def _connection() -> tuple[Any, str]:
+    """One of models/engines, or a transaction of theirs that this task is in; and its dialect."""
+    connection = Tortoise.get_connection("default")
+    return connection, connection.capabilities.dialect
 
 
-def _as_kept(values: Sequence[Any]) -> list[Any]:
-    return [_as_sqlite_keeps_it(value) for value in values] if dialect() == "sqlite" else list(values)
+def _as_kept(values: Sequence[Any], dialect: str) -> list[Any]:
+    return [_as_sqlite_keeps_it(value) for value in values] if dialect == "sqlite" else list(values)
 
 
 def _as_sqlite_keeps_it(value: Any) -> Any:
@@ -173,58 +191,41 @@ def _as_sqlite_keeps_it(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Form:
-    """What a statement is, but for its table, its columns and its values."""
-
-    ways: tuple[tuple[str, str], ...] = (("", ""),)
-    order: Order = ()
-    limited: bool = False
-    parts: int = 1
-    source: str = ""
-
-
-@dataclass(frozen=True)
 class _Statement:
     sql: str
-    shape: tuple[tuple[tuple[str, ...], str, Callable[[Any], Any] | None], ...]  # in which part, which key, how read
-
-    def row(self, record: Any) -> Row:
-        row: Row = {}
-        for index, (parts, key, read) in enumerate(self.shape):
-            value = record[index]
-            if read is not None and value is not None:
-                value = read(value)
-            target = row
-            for part in parts:
-                target = target.setdefault(part, {})
-            target[key] = value
-        return row
+    layout: Layout
 
 
 @lru_cache(maxsize=1024)
-def _statement(model: type[Model], paths: tuple[str, ...], form: _Form, dialect: str) -> _Statement:
+def _statement(
+    model: type[Model],
+    paths: tuple[str, ...],
+    dialect: str,
+    ways: tuple[tuple[str, str], ...] = (("", ""),),
+    order: Order = (),
+    limited: bool = False,
+    parts: int = 1,
+    source: str = "",
+    before: str = "",
+) -> _Statement:
     # No value is written into the text: names come from the model, the condition and the order from code.
     joins: dict[str, str] = {}
-    columns, shape = [], []
-    for number, path in enumerate(paths):
-        sql, field = _column(model, path, joins)
-        columns.append(f"{sql} AS c{number}")
-        *into, key = path.split(".")
-        shape.append((tuple(into), key, _reader(field, dialect)))
-    ordering = ", ".join(f"{_column(model, path, joins)[0]} {direction}" for path, direction in form.order)
-    before, behind = f"SELECT {', '.join(columns)}", f" FROM {_from(model, form.source)} t{''.join(joins.values())}"
+    found = [_column(model, path, joins) for path in paths]
+    columns = [f"{_as_read(sql, field, dialect)} AS c{number}" for number, (sql, field) in enumerate(found)]
+    layout = Layout(paths, [_reader(field, dialect) for _, field in found])
+    ordering = ", ".join(f"{_column(model, path, joins)[0]} {direction}" for path, direction in order)
+    selected, behind = f"SELECT {', '.join(columns)}", f" FROM {_from(model, source)} t{''.join(joins.values())}"
     ordered = f" ORDER BY {ordering}" if ordering else ""
     endings = [
-        Way.sql(where, only_if, ordered, dialect) if form.limited else f"{_where(where)}{ordered}"
-        for where, only_if in form.ways
+        Way.sql(where, only_if, ordered, dialect) if limited else f"{_where(where)}{ordered}" for where, only_if in ways
     ]
-    pieces = [f"{before}, {part} AS part{behind}{ending}" for part in range(form.parts) for ending in endings]
+    pieces = [f"{selected}, {part} AS part{behind}{ending}" for part in range(parts) for ending in endings]
     sql = pieces[0]
     if len(pieces) > 1:
         whole = " UNION ALL ".join(f"SELECT * FROM ({piece}) AS p{n}" for n, piece in enumerate(pieces))  # noqa: S608
-        outer = ", ".join(f"c{paths.index(path)} {direction}" for path, direction in form.order)
-        sql = f"{whole} ORDER BY part, {outer}"
-    return _Statement(_numbered(sql, dialect), tuple(shape))
+        outer = ", ".join(f"{_again(model, paths, path, dialect)} {direction}" for path, direction in order)
+        sql = f"SELECT * FROM ({whole}) AS parts ORDER BY part, {outer}"  # noqa: S608
+    return _Statement(_numbered(before + sql, dialect), layout)
 
 
 def _column(model: type[Model], path: str, joins: dict[str, str]) -> tuple[str, fields.Field[Any] | None]:
@@ -249,6 +250,17 @@ def _column(model: type[Model], path: str, joins: dict[str, str]) -> tuple[str, 
     return f'{table}."{known.source_field or key}"', known
 
 
+def _as_read(sql: str, field: fields.Field[Any] | None, dialect: str) -> str:
+    # An id is wanted as text, and PostgreSQL writes it sooner than Python does.
+    return f"{sql}::text" if dialect == "postgres" and isinstance(field, fields.UUIDField) else sql
+
+
+def _again(model: type[Model], paths: Sequence[str], path: str, dialect: str) -> str:
+    """A column of the parts, by which the whole is put in order again."""
+    is_text_now = dialect == "postgres" and kind(model, path) is UUID
+    return f"c{paths.index(path)}" + (' COLLATE "C"' if is_text_now else "")
+
+
 def _table(model: type[Model]) -> str:
     return f'"{model._meta.db_table}"'
 
@@ -269,8 +281,6 @@ def _numbered(sql: str, dialect: str) -> str:
 
 
 def _reader(field: fields.Field[Any] | None, dialect: str) -> Callable[[Any], Any] | None:
-    if isinstance(field, fields.UUIDField):
-        return str
     if dialect != "sqlite":
         return None
     if isinstance(field, fields.DatetimeField):

@@ -22,7 +22,8 @@ from errors import EventCancelled, NotFound, TokenRevoked
 from models.changes import Change, ChangeKind, EventChanged, RsvpChanged, told_transaction
 from models.event import Event, as_key
 from models.listing import Listing
-from models.reads import Condition, Order, Row, among, query, select, update
+from models.reads import Condition, Order, among, query, select, update
+from models.rows import Row, Rows
 from models.user import User
 
 
@@ -140,7 +141,7 @@ class Rsvp(Model):
             await event.write(told, ChangeKind.UPDATED, confirmed_count=confirmed, waitlist_count=waiting)
 
     @classmethod
-    async def _confirm_first(cls, event: Event, most: int, now: datetime) -> list[Row]:
+    async def _confirm_first(cls, event: Event, most: int, now: datetime) -> Rows:
         first = "SELECT id FROM rsvps WHERE event_id = ? AND status = 'WAITLISTED' ORDER BY ticket LIMIT ?"
         return await update(
             cls,

@@ -22,6 +22,7 @@ from errors import ValidationFailed
 from models.matches import Match
 from models.reads import Condition, contains, dialect, query
 from models.text import Unfit, fit, fold
+from models.writes import Added
 
 LONGEST = 200
 MOST_WORDS = 10
@@ -69,6 +70,13 @@ class EventText(Model):
 
     class Meta:
         table = "event_texts"
+
+    @classmethod
+    def added(cls, event_id: UUID, values: Mapping[str, Any]) -> Added:
+        """The row of a new event."""
+        columns = ("title", "tags", "rest", "grams")
+        kept = zip(columns, texts(values, dialect()), strict=True)
+        return Added("event_texts", {"event_id": event_id, **dict(kept)})
 
     @classmethod
     async def write(cls, event_id: UUID, values: Mapping[str, Any]) -> None:

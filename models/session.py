@@ -7,7 +7,8 @@ from tortoise import Model, fields
 from tortoise.indexes import Index
 from uuid6 import uuid7
 
-from models.reads import Condition, Row, delete_found, query, select, update
+from models.reads import Condition, delete_found, query, select, update
+from models.rows import Row, Rows
 from models.user import User
 
 USER_AGENT_LONGEST = 200
@@ -48,7 +49,7 @@ class Session(Model):
         return rows[0] if rows else None
 
     @classmethod
-    async def of_user(cls, user_id: str, now: datetime) -> list[Row]:
+    async def of_user(cls, user_id: str, now: datetime) -> Rows:
         """Those that are not over, newest first."""
         return await select(
             cls,

@@ -14,8 +14,10 @@ from tortoise import Model, fields
 
 from errors import ValidationFailed
 from models.pages import refuse_size
-from models.reads import Row, dialect, query
+from models.reads import dialect, query
+from models.rows import Row
 from models.text import Unfit, fit, fold
+from models.writes import Added
 
 MOST = 20
 LAST_CHARACTER = "\U0010ffff"
@@ -51,6 +53,11 @@ class EventTag(Model):
     class Meta:
         table = "event_tags"
         unique_together = (("key", "event"),)
+
+    @classmethod
+    def added(cls, event_id: UUID, tags: Iterable[str]) -> Added:
+        """The rows of a new event."""
+        return Added("event_tags", {"key": [fold(tag) for tag in tags], "event_id": event_id}, each="key")
 
     @classmethod
     async def write(cls, event_id: UUID, tags: Iterable[str]) -> None:

@@ -7,7 +7,8 @@ from uuid import UUID
 from tortoise import Model, fields
 from uuid6 import uuid7
 
-from models.reads import Condition, Row, select
+from models.reads import Condition, select
+from models.rows import Row
 from models.text import Unfit, fold, refuse_unstorable
 
 EMAIL_LONGEST = 254  # RFC 5321 §4.5.3.1.3, without the angle brackets; of its key, too

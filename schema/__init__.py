@@ -3,12 +3,10 @@
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types.execution import ExecutionContext
 
 from errors import ErrorCode
-from executor import Documents, KnownDocuments, Limits
+from executor import Executor, Limits
 from models import pages
 from schema.account import AccountMutation, AccountQuery
 from schema.change import Subscription
@@ -53,6 +51,10 @@ LIMITS = Limits(
 )
 
 
+# Scalars that JSON says as they stand in a column; instants, orjson writes as DateTime does.
+AS_READ = frozenset({"ID", "String", "Int", "Boolean", "DateTime", "TimeZone", "URL"})
+
+
 @strawberry.type
 class Query(AccountQuery, EventQuery):
     pass
@@ -63,24 +65,17 @@ class Mutation(AccountMutation, EventMutation, RsvpMutation):
     pass
 
 
-class Schema(strawberry.Schema):
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Nothing: errors are logged where they are shaped, with the request's id (web/graphql_errors.py)."""
-
-
-def build_schema() -> Schema:
+def build_schema() -> strawberry.Schema:
     codes = strawberry.enum(
         ErrorCode,
         description="Every value that extensions.code can take. No field returns it: it is published for clients and"
         " their code generators.",
     )
-    documents = Documents(LIMITS)
-    built = Schema(
+    built = strawberry.Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[codes],
-        extensions=[lambda: KnownDocuments(documents)],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     published: Any = built._schema.type_map["ErrorCode"]
@@ -90,3 +85,8 @@ def build_schema() -> Schema:
 
 
 schema = build_schema()
+
+
+def build_executor() -> Executor:
+    """Strawberry says what there is and how it is resolved; the executor runs it."""
+    return Executor(schema._schema, LIMITS, as_read=AS_READ)

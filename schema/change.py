@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import strawberry
 
 import models
+from executor import selection
 from models import Row
 from models.changes import ChangeKind, EventChanged, RsvpChanged
 from models.watch import Watch
@@ -15,7 +16,6 @@ from schema.event import Event
 from schema.event_filter import EventFilter
 from schema.permissions import IsAuthenticated
 from schema.rsvp import Rsvp
-from schema.selection import selection
 
 strawberry.enum(ChangeKind)
 
@@ -30,7 +30,7 @@ class EventChange:
     async def event(self, info: Info) -> Event | None:
         row = self.row
         # The change carries all of the event but its creator's name.
-        if row and "creator.username" in Event.paths(selection(info)):
+        if row and "creator.username" in selection(info._raw_info).paths(Event):
             username = await info.context.live.username(row["creator"]["id"])
             # No name: the account has been deleted, and its events with it.
             row = {**row, "creator": {**row["creator"], "username": username}} if username else None

@@ -1,14 +1,15 @@
 """Connections, whatever is in them (Relay's Cursor Connections Specification)."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, Self, TypeVar
 
 import strawberry
 
-from models import Page, PageRequest, Row
+from executor import FromRow, FromRows, Selection, is_alone, selection
+from models import NO_ROWS, Page, PageRequest
 from models.listing import Listing
 from models.pages import Keyset
 from schema.context import Info
-from schema.selection import Selection, merged, selection
 
 PAGE = 20  # rows, where `first` does not say
 
@@ -16,13 +17,6 @@ PAGE = 20  # rows, where `first` does not say
 def page_request(first: int | None, after: str | None) -> PageRequest:
     """A null says as little as a left-out argument. Raises ValidationFailed on `first`."""
     return PageRequest(PAGE if first is None else first, after)
-
-
-def of_row(type_: type[Any], values: dict[str, Any]) -> Any:
-    """An object of a GraphQL type with what was selected alone: past __init__, which wants every field."""
-    made = object.__new__(type_)
-    made.__dict__.update(values)
-    return made
 
 
 @strawberry.type
@@ -34,15 +28,11 @@ class PageInfo:
 
     @classmethod
     def of(cls, page: Page, keyset: Keyset) -> Self:
-        def cursor(row: Row | None) -> str | None:
-            return keyset.cursor(row) if row else None
-
-        first, last = (page.rows[0], page.rows[-1]) if page.rows else (None, None)
         return cls(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=cursor(first),
-            end_cursor=cursor(last),
+            start_cursor=keyset.cursor(page.rows, 0) if page.rows else None,
+            end_cursor=keyset.cursor(page.rows, -1) if page.rows else None,
         )
 
 
@@ -68,34 +58,36 @@ class Connection(Generic[Node]):
         return count
 
     @classmethod
-    async def of(cls, listing: Listing, request: PageRequest, info: Info, node: type[Any]) -> Self:
-        """A page of the list; the pages of many lists, asked for at once, are read in one statement.
-
-        `node` is the nodes' type: its `paths` says which columns a selection needs, its `of` makes it of a row.
-        """
-        asked = selection(info)
+    async def of(cls, listing: Listing, request: PageRequest, info: Info, node: type[FromRow]) -> Self:
+        """A page of the list; the pages of many lists, asked for at once, are read in one statement. `node` is the
+        nodes' type."""
+        asked = selection(info._raw_info)
         listing.refuse_foreign_cursor(request.after)
         if not asked.keys() & {"edges", "nodes", "pageInfo"}:
-            return cls._of_page(listing, Page([], has_next=False, has_previous=False), asked, node)
-        wanted = merged(asked.get("nodes", {}), asked.get("edges", {}).get("node", {}))
-        paths = tuple(node.paths(wanted))
+            return cls._of_page(listing, Page(NO_ROWS, has_next=False, has_previous=False), asked, node)
+        paths = asked.below("nodes", "edges.node").paths(node)
 
-        async def load(lists: list[Listing]) -> list[Page]:
+        async def load(lists: Sequence[Listing]) -> list[Page]:
             return await type(listing).pages(lists, paths, request)
 
-        alike = (listing.shape, paths, request)
-        return cls._of_page(listing, await info.context.loader(alike, load).load(listing), asked, node)
+        if is_alone(info._raw_info):
+            (page,) = await load([listing])
+        else:
+            page = await info.context.loader((listing.shape, paths, request), load).load(listing)
+        return cls._of_page(listing, page, asked, node)
 
     @classmethod
-    def _of_page(cls, listing: Listing, page: Page, asked: Selection, node: type[Any]) -> Self:
-        values: dict[str, Any] = {"_listing": listing}
-        nodes = [node.of(row) for row in page.rows]
+    def _of_page(cls, listing: Listing, page: Page, asked: Selection, node: type[FromRow]) -> Self:
+        made = object.__new__(cls)  # past __init__, which wants every field
+        values: dict[str, Any] = made.__dict__
+        values["_listing"] = listing
         if "nodes" in asked:
-            values["nodes"] = nodes
+            values["nodes"] = FromRows(page.rows, node)
         if "edges" in asked:
-            cursors = (listing.keyset.cursor(row) for row in page.rows)
-            values["edges"] = [Edge(node=n, cursor=c) for n, c in zip(nodes, cursors, strict=True)]
+            keyset = listing.keyset
+            values["edges"] = [
+                Edge(node=node.of(row), cursor=keyset.cursor(page.rows, at)) for at, row in enumerate(page.rows)
+            ]
         if "pageInfo" in asked:
             values["page_info"] = PageInfo.of(page, listing.keyset)
-        made: Self = of_row(cls, values)
         return made

@@ -1,9 +1,11 @@
 """What a resolver knows of the request it answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from strawberry.dataloader import DataLoader
 from strawberry.types.info import Info as StrawberryInfo
@@ -15,6 +17,27 @@ from errors import Refusal, Unauthenticated, Unavailable
 from schema.live import Live
 
 
+class Loader(DataLoader[Any, Any]):
+    """Fields that ask the same share one answer. One that is given up, since another failed, does not take it away."""
+
+    def load(self, key: Any) -> Awaitable[Any]:
+        return asyncio.shield(super().load(key))
+
+
+class Caller(Protocol):
+    """Who asks, over whatever it comes by."""
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the header of this name, not verified yet."""
+
+    @property
+    def client(self) -> Client: ...
+    @property
+    def base_url(self) -> str:
+        """The address under which the server was reached."""
+
+
 class Context:
     """Made once for each operation. `clock` says what time it is, aware and in UTC; `now` is when it was asked."""
 
@@ -24,23 +47,29 @@ class Context:
         accounts: Accounts,
         live: Live,
         links: Links,
-        authorization: str | None,
-        client: Client,
+        caller: Caller,
         clock: Callable[[], datetime],
         request_id: str,
     ) -> None:
-        self.accounts, self.live, self.links = accounts, live, links
-        self.client, self.request_id = client, request_id
-        self._authorization, self._clock = authorization, clock
+        self.accounts, self.live, self.request_id = accounts, live, request_id
+        self._links, self._caller, self._clock = links, caller, clock
         self.renew()
+
+    @property
+    def client(self) -> Client:
+        return self._caller.client
+
+    @cached_property
+    def links(self) -> Links:
+        return self._links.below(self._caller.base_url)
 
     def renew(self) -> None:
         """Forgets all that was found out so far: each change that a subscription tells is answered like a request of
         its own, at its own time."""
         self.now = self._clock()
-        self._claims = self._decode(self._authorization)
+        self._claims = self._decode(self._caller.authorization)
         self._viewer: asyncio.Future[Viewer] | None = None
-        self._loaders: dict[Any, DataLoader[Any, Any]] = {}
+        self._loaders: dict[Any, Loader] = {}
 
     @property
     def token_seconds_left(self) -> float:
@@ -58,7 +87,25 @@ class Context:
             raise self._claims
         if self._viewer is None:
             self._viewer = asyncio.ensure_future(self.accounts.sessions.viewer(self._claims, self.now))
-        return await self._viewer
+        # A field that is given up, since another one failed, must not take the answer away from all others.
+        return await asyncio.shield(self._viewer)
+
+    async def meet_viewer(self) -> None:
+        """Has `known_viewer` know who it is."""
+        with suppress(Exception):  # is told where somebody wants to know
+            await self.viewer()
+
+    @property
+    def known_viewer(self) -> Viewer | None:
+        """As `viewer_if_any`, for fields whose mark says `before=Context.meet_viewer`: these need not wait."""
+        if isinstance(self._claims, Refusal) or self._viewer is None:
+            return None
+        try:
+            return self._viewer.result()
+        except Unavailable:
+            raise
+        except Refusal:
+            return None
 
     async def viewer_if_any(self) -> Viewer | None:
         """The signed-in account; None without a token, or with one that no longer is good."""
@@ -69,10 +116,10 @@ class Context:
         except Refusal:
             return None
 
-    def loader(self, key: Any, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
+    def loader(self, key: Any, load: Callable[[list[Any]], Any]) -> Loader:
         """One loader for each key in this operation, so that equal questions are asked together."""
         if key not in self._loaders:
-            self._loaders[key] = DataLoader(load_fn=load, max_batch_size=100)  # SQLite joins no more than 500 SELECTs
+            self._loaders[key] = Loader(load_fn=load, max_batch_size=100)  # SQLite joins no more than 500 SELECTs
         return self._loaders[key]
 
     def _decode(self, authorization: str | None) -> Claims | Refusal:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 import models
 from errors import Forbidden, Unauthenticated
+from executor import FromRow, reads, selection, the_one
 from models import EventList, EventStatus, Row, RsvpList, RsvpStatus
-from schema.connection import PAGE, Connection, of_row, page_request
-from schema.context import Info
+from schema.connection import PAGE, Connection, page_request
+from schema.context import Context, Info
 from schema.event_filter import NEWEST_FIRST, EventFilter, EventOrder
 from schema.scalars import URL, DateTime, TimeZone
-from schema.selection import Selection, selection
 
 if TYPE_CHECKING:
     from schema.rsvp import Rsvp, RsvpConnection
@@ -24,7 +24,7 @@ strawberry.enum(EventStatus)
 
 
 @strawberry.type(description="What everybody may see of a user.")
-class User:
+class User(FromRow):
     id: strawberry.ID
     username: str
 
@@ -32,19 +32,9 @@ class User:
     async def events(self, info: Info, first: int | None = PAGE, after: str | None = None) -> EventConnection:
         return await EventConnection.of(EventList.of_creator(self.id), page_request(first, after), info, Event)
 
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        made: Self = of_row(cls, row)
-        return made
-
-    @staticmethod
-    def paths(asked: Selection) -> list[str]:
-        """The columns of `models.User` that the selection needs."""
-        return ["id", *(["username"] if "username" in asked else [])]
-
 
 @strawberry.type
-class Event:
+class Event(FromRow):
     id: strawberry.ID
     title: str
     image: URL | None
@@ -63,7 +53,7 @@ class Event:
     created_at: DateTime
     updated_at: DateTime
 
-    @strawberry.field(description="Null means without limit.")
+    @strawberry.field(description="Null means without limit.", metadata=reads("capacity", "confirmed_count"))
     def seats_left(self) -> int | None:
         return None if self.capacity is None else self.capacity - self.confirmed_count
 
@@ -71,26 +61,33 @@ class Event:
     def ics_url(self, info: Info) -> URL:
         return URL(info.context.links.event(self.id))
 
-    @strawberry.field(description="Whether the viewer may update or cancel it.")
-    async def can_edit(self, info: Info) -> bool:
-        return await self._is_the_viewers(info) and self.status == EventStatus.SCHEDULED
+    @strawberry.field(
+        description="Whether the viewer may update or cancel it.",
+        metadata=reads("creator.id", "status", before=Context.meet_viewer),
+    )
+    def can_edit(self, info: Info) -> bool:
+        return self._is_the_viewers(info) and self.status == EventStatus.SCHEDULED
 
-    @strawberry.field(description="The viewer's place, also one given up; null where there never was one.")
+    @strawberry.field(
+        description="The viewer's place, also one given up; null where there never was one.",
+        metadata=reads(before=Context.meet_viewer),
+    )
     async def my_rsvp(self, info: Info) -> Annotated[Rsvp, strawberry.lazy("schema.rsvp")] | None:
         from schema.rsvp import Rsvp  # which stands on this file
 
-        viewer = await info.context.viewer_if_any()
+        viewer = info.context.known_viewer
         return await Rsvp.of_viewer(viewer.id, self.id, info) if viewer else None
 
     @strawberry.field(
         description="Events that the viewer organises or attends and that overlap this one. One without an end lasts"
-        " no time."
+        " no time.",
+        metadata=reads("starts_at", "ends_at", before=Context.meet_viewer),
     )
     async def clashes(self, info: Info) -> list[Event]:
-        viewer = await info.context.viewer_if_any()
+        viewer = info.context.known_viewer
         if viewer is None:
             return []
-        paths = tuple(Event.paths(selection(info)))
+        paths = selection(info._raw_info).paths(Event)
 
         async def load(events: list[models.Span]) -> list[list[Row]]:
             return await models.clashes(events, viewer.id, paths)
@@ -101,59 +98,23 @@ class Event:
 
     @strawberry.field(
         description="Who holds a place, first come first; with a status, whose place has it."
-        " For the organiser only: FORBIDDEN and null for others."
+        " For the organiser only: FORBIDDEN and null for others.",
+        metadata=reads("creator.id", before=Context.meet_viewer),
     )
     async def attendees(
         self, info: Info, status: RsvpStatus | None = None, first: int | None = PAGE, after: str | None = None
     ) -> Annotated[RsvpConnection, strawberry.lazy("schema.rsvp")] | None:
         from schema.rsvp import Rsvp, RsvpConnection  # which stand on this file
 
-        if not await self._is_the_viewers(info):
+        if not self._is_the_viewers(info):
             with suppress(Unauthenticated):
                 await info.context.viewer()  # a token that is no longer good says so: its owner may be the creator
             raise Forbidden("Only its creator may see who attends the event.")
         return await RsvpConnection.of(RsvpList.at_event(self.id, status), page_request(first, after), info, Rsvp)
 
-    async def _is_the_viewers(self, info: Info) -> bool:
-        viewer = await info.context.viewer_if_any()
+    def _is_the_viewers(self, info: Info) -> bool:
+        viewer = info.context.known_viewer
         return viewer is not None and viewer.id == self.creator.id
-
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        values = {**row, "creator": User.of(row["creator"])} if "creator" in row else row
-        made: Self = of_row(cls, values)
-        return made
-
-    @staticmethod
-    def paths(asked: Selection) -> list[str]:
-        """The columns of `models.Event` that the selection needs: at least the id."""
-        found = ["id", *(column for field, columns in _COLUMNS.items() if field in asked for column in columns)]
-        if "creator" in asked:
-            found += [f"creator.{path}" for path in User.paths(asked["creator"])]
-        return list(dict.fromkeys(found))
-
-
-_COLUMNS = {
-    "title": ("title",),
-    "image": ("image",),
-    "description": ("description",),
-    "tags": ("tags",),
-    "location": ("location",),
-    "startsAt": ("starts_at",),
-    "endsAt": ("ends_at",),
-    "timeZone": ("time_zone",),
-    "status": ("status",),
-    "capacity": ("capacity",),
-    "confirmedCount": ("confirmed_count",),
-    "waitlistCount": ("waitlist_count",),
-    "version": ("version",),
-    "createdAt": ("created_at",),
-    "updatedAt": ("updated_at",),
-    "seatsLeft": ("capacity", "confirmed_count"),
-    "canEdit": ("creator.id", "status"),
-    "clashes": ("starts_at", "ends_at"),
-    "attendees": ("creator.id",),
-}
 
 
 @strawberry.type
@@ -184,8 +145,9 @@ async def _tag_counts(asked: list[tuple[str | None, int]]) -> list[Any]:
 class EventQuery:
     @strawberry.field
     async def event(self, info: Info, id: strawberry.ID) -> Event | None:
-        row = await models.Event.read(id, Event.paths(selection(info)))
-        return Event.of(row) if row else None
+        rows = await models.Event.rows(id, selection(info._raw_info).paths(Event))
+        found: Event | None = the_one(rows, Event, info._raw_info)
+        return found
 
     @strawberry.field(
         description="Newest first unless ordered otherwise. first is 1 to 100. search looks in title, description,"
@@ -212,5 +174,5 @@ class EventQuery:
 
     @strawberry.field
     async def user(self, info: Info, username: str) -> User | None:
-        row = await models.User.read(username, User.paths(selection(info)))
+        row = await models.User.read(username, selection(info._raw_info).paths(User))
         return User.of(row) if row else None

@@ -6,11 +6,11 @@ import strawberry
 from strawberry import Maybe
 
 import models
+from executor import selection
 from schema.context import Info
 from schema.event import Event
 from schema.permissions import IsAuthenticated
 from schema.scalars import URL, DateTime, TimeZone
-from schema.selection import selection
 
 
 @strawberry.input(
@@ -103,5 +103,5 @@ class EventMutation:
         return DeleteEventPayload(deleted_id=strawberry.ID(deleted_id))
 
 
-def _paths(info: Info) -> list[str]:
-    return Event.paths(selection(info))
+def _paths(info: Info) -> tuple[str, ...]:
+    return selection(info._raw_info).paths(Event)

@@ -21,6 +21,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 import models
 from app import create_app
 from settings import ROOT, Settings
+from tests.executor.replay import Replay
 from tests.people import Person
 from tests.postgresql import drop_database, find_server, new_database
 
@@ -108,10 +109,14 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+async def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    """The application. What is asked of it has to be answered as graphql-core answers it: see Replay."""
+    replay = Replay()
+    replay.listen(monkeypatch)
     made = create_app(settings)
     async with made.router.lifespan_context(made):
         yield made
+        await replay.compare()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from auth import Accounts, Proxies
 from calendars.links import Links
 from models.changes import Change, listen
 from replicas.memory import Memory
-from schema import schema
+from schema import build_executor
 from schema.live import Live
 from settings import Settings
 from tests.people import Person
@@ -51,7 +51,7 @@ class Airing:
         self.live = Live(self.replicas)
         self.accounts = Accounts(settings)
         self.operations = Operations(
-            schema,
+            build_executor(),
             self.accounts,
             self.live,
             Links(settings),

@@ -21,7 +21,7 @@ import models
 from calendars import ical
 from calendars.links import ROOT, VERSION, Links
 from errors import NotFound, Unavailable
-from models import EventList, Row
+from models import EventList, Rows
 from models.event import as_key
 from models.filters import EventFilter, Mine
 from models.reads import Condition
@@ -52,7 +52,7 @@ class Feed:
             headers |= {"referrer-policy": "no-referrer", "x-robots-tag": "noindex"}
         return headers
 
-    async def chunks(self) -> AsyncIterator[list[Row]]:
+    async def chunks(self) -> AsyncIterator[Rows]:
         for one in self.lists:
             async for chunk in one.stream(ical.READS):
                 yield chunk

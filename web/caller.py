@@ -1,25 +1,39 @@
 """Who asks, as the connection says it."""
 
-from dataclasses import dataclass, field
+from functools import cached_property
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from auth import Client, Proxies
 
+_NOBODY: Scope = {"type": "http", "headers": [], "path": "/", "scheme": "http"}
 
-@dataclass(frozen=True)
+
 class Caller:
-    """`authorization` is not verified yet; `base_url` is the address under which the server was reached."""
+    """`authorization` is not verified yet. What only few requests want to know is found out when they do."""
 
-    authorization: str | None = None
-    client: Client = field(default_factory=Client)
-    base_url: str = ""
+    def __init__(
+        self, scope: Scope = _NOBODY, proxies: Proxies | None = None, *, authorization: str | None = None
+    ) -> None:
+        self._scope, self._proxies = scope, proxies or Proxies()
+        self.authorization = authorization or _header(scope, b"authorization")
 
-    @classmethod
-    def of(cls, scope: Scope, proxies: Proxies) -> "Caller":
-        connection = HTTPConnection(scope)
-        headers = connection.headers
-        peer = scope["client"][0] if scope.get("client") else ""  # a server may listen where there are no addresses
-        client = proxies.client(peer, headers.getlist("x-forwarded-for"), headers.get("user-agent"))
-        return cls(headers.get("authorization"), client, str(connection.base_url))
+    def with_authorization(self, value: str) -> "Caller":
+        """The same, who says by another way than a header who it is."""
+        return Caller(self._scope, self._proxies, authorization=value)
+
+    @cached_property
+    def client(self) -> Client:
+        headers = HTTPConnection(self._scope).headers
+        peer = self._scope["client"][0] if self._scope.get("client") else ""  # a server may listen without addresses
+        return self._proxies.client(peer, headers.getlist("x-forwarded-for"), headers.get("user-agent"))
+
+    @cached_property
+    def base_url(self) -> str:
+        """The address under which the server was reached."""
+        return str(HTTPConnection(self._scope).base_url)
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)

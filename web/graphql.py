@@ -6,21 +6,21 @@ than executing the query does. See docs/decisions/0004-http-front.md.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
 import orjson
-from graphql import GraphQLError
-from starlette.datastructures import Headers
+from graphql import GraphQLError, OperationType
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.types.graphql import OperationType
 
 from errors import ErrorCode
 from web import sse
 from web.caller import Caller
 from web.graphql_errors import shape
 from web.operations import (
+    JSON_OPTIONS,
     QUERIES,
     QUERIES_AND_MUTATIONS,
     Asked,
@@ -45,19 +45,18 @@ class GraphQLEndpoint:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        accept = ",".join(headers.getlist("accept"))[:LONGEST_HEADER]
+        headers = _Headers.of(scope)
+        accept = headers.accept
         if scope["method"] in {"GET", "HEAD"} and "text/html" in accept and b"query=" not in scope["query_string"]:
             await self._page()(scope, receive, send)
             return
         request_id = new_request_id()
         media_type = _media_type(accept)
-        extra: dict[str, str] = {}
         try:
             if media_type is None:
                 raise RefusedRequest(406, f"Accept {JSON}, {RESPONSE_JSON} or {sse.EVENT_STREAM}: there is no other.")
             asked, allowed = await self._read(scope, headers, receive)
-            caller = Caller.of(scope, self._operations.proxies)
+            caller = Caller(scope, self._operations.proxies)
             context = self._operations.context(caller, request_id)
             try:
                 if media_type == sse.EVENT_STREAM:
@@ -71,30 +70,53 @@ class GraphQLEndpoint:
                 return
             # Nothing was executed: an honest status for clients that know the newer media type.
             status = 400 if not answer.was_executed and media_type == RESPONSE_JSON else 200
-            body, extra = answer.body, _retry_after(answer.body)
+            body, extra = answer.body, _retry_after(answer.body) if "errors" in answer.body else {}
         except RefusedRequest as refused:
             status, body, extra = refused.status, {"errors": [refused.shape(request_id)]}, refused.headers
         except ClientGone:
             return
         except Exception as fault:  # in this file, then: what resolvers raise comes back in the result
             error = GraphQLError(str(fault), original_error=fault)
-            status, body = 500, {"errors": [shape(error, request_id)]}
+            status, body, extra = 500, {"errors": [shape(error, request_id)]}, {}
         kind = media_type if media_type == RESPONSE_JSON else JSON
-        await _send(send, status, body, kind, {"x-request-id": request_id, **extra})
+        await _send(send, status, body, kind, request_id, extra)
 
-    async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[Asked, frozenset[OperationType]]:
+    async def _read(
+        self, scope: Scope, headers: "_Headers", receive: Receive
+    ) -> tuple[Asked, frozenset[OperationType]]:
         if scope["method"] == "GET":
             return Asked.of(_query_parameters(scope["query_string"])), QUERIES
         if scope["method"] != "POST":
             raise RefusedRequest(405, "Use POST, or GET for a query.", {"allow": "GET, POST"})
         # Only JSON: a form or plain text can be sent from any web page without the browser asking (CSRF).
-        kind, _, parameter = headers.get("content-type", "")[:LONGEST_HEADER].partition(";")
-        if kind.strip().lower() != JSON:
-            raise RefusedRequest(415, f"Send the body as Content-Type: {JSON}.")
-        if _charset(parameter) not in {"utf-8", "utf8"}:
-            raise RefusedRequest(415, "Send the body in UTF-8.")
+        if headers.content_type != JSON:
+            kind, _, parameter = headers.content_type.partition(";")
+            if kind.strip().lower() != JSON:
+                raise RefusedRequest(415, f"Send the body as Content-Type: {JSON}.")
+            if _charset(parameter) not in {"utf-8", "utf8"}:
+                raise RefusedRequest(415, "Send the body in UTF-8.")
         body = await _read_body(headers, receive, self._max_body_bytes)
         return Asked.of(_loads(body, "The body")), QUERIES_AND_MUTATIONS
+
+
+class _Headers(NamedTuple):
+    """Those that every request is read by. Starlette's Headers are made for many more."""
+
+    accept: str
+    content_type: str
+    content_length: str
+
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        accept, content_type, content_length = [], "", ""
+        for name, value in scope["headers"]:
+            if name == b"accept":
+                accept.append(value.decode("latin-1"))
+            elif name == b"content-type":
+                content_type = content_type or value.decode("latin-1")[:LONGEST_HEADER]
+            elif name == b"content-length":
+                content_length = value.decode("latin-1")
+        return cls(",".join(accept)[:LONGEST_HEADER], content_type, content_length)
 
 
 class ClientGone(Exception):
@@ -136,8 +158,8 @@ def _charset(parameters: str) -> str:
     return next((value.strip('"') for name, _, value in given if name == "charset"), "utf-8")
 
 
-async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    declared = headers.get("content-length", "").lstrip("0")
+async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
+    declared = headers.content_length.lstrip("0")
     # Python reads no more than 4,300 digits.
     if declared.isascii() and declared.isdigit() and (len(declared) > 19 or int(declared) > limit):
         raise _too_large(limit)
@@ -168,6 +190,7 @@ def _too_large(limit: int) -> RefusedRequest:
     return RefusedRequest(413, f"The body may have {limit} bytes at most.", {"connection": "close"})
 
 
+@lru_cache(maxsize=128)
 def _media_type(accept: str) -> str | None:
     """The kind of answer that the client likes best; None where it takes none of those there are (RFC 9110 §12.5.1).
     Streams are for subscriptions: one that takes JSON as gladly gets JSON."""
@@ -202,16 +225,19 @@ def _liked(accept: str) -> dict[str, float]:
     return liked
 
 
-async def _send(send: Send, status: int, answer: dict[str, Any], media_type: str, extra: dict[str, str]) -> None:
-    body = orjson.dumps(answer)
-    headers = {
-        "content-type": f"{media_type}; charset=utf-8",
-        "content-length": str(len(body)),
-        "cache-control": "no-store",
-        "vary": "accept",
-        "x-content-type-options": "nosniff",
-        **extra,
-    }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+_ALWAYS_SENT = [(b"cache-control", b"no-store"), (b"vary", b"accept"), (b"x-content-type-options", b"nosniff")]
+
+
+async def _send(
+    send: Send, status: int, answer: dict[str, Any], media_type: str, request_id: str, extra: dict[str, str]
+) -> None:
+    body = orjson.dumps(answer, option=JSON_OPTIONS)
+    headers = [
+        (b"content-type", b"%s; charset=utf-8" % media_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        *_ALWAYS_SENT,
+        *((name.encode(), value.encode()) for name, value in extra.items()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,23 +1,21 @@
 """One GraphQL operation: read from what a client sent, run, and its answers shaped, whatever it came by."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
-from graphql import GraphQLError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import ExecutionResult, PreExecutionError
-from strawberry.types.graphql import OperationType
+import orjson
+from graphql import GraphQLError, OperationType
 
 from auth import Accounts, Proxies
 from calendars.links import Links
 from errors import BadRequest, Refusal, TokenExpired, TokenRevoked, Unavailable
+from executor import Executor, NotAllowed, Result, UnknownOperation
 from replicas import FellBehind
-from schema import Schema
 from schema.context import Context
 from schema.live import Live
 from web.caller import Caller
@@ -25,6 +23,7 @@ from web.graphql_errors import cause_of, shape
 
 QUERIES = frozenset({OperationType.QUERY})
 QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
+JSON_OPTIONS = orjson.OPT_UTC_Z  # with which answers are to be written: instants come as they were read
 SESSION_CHECK_SECONDS = 30
 FINISH_SECONDS = 10
 
@@ -47,7 +46,7 @@ class IsSubscription(RefusedRequest):
         super().__init__(400, "A subscription needs a WebSocket, or Accept: text/event-stream.")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Asked:
     """The parameters of a request: GraphQL over HTTP §5.1."""
 
@@ -71,7 +70,7 @@ class Asked:
         return cls(query, parameters.get("variables"), parameters.get("operationName") or None)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """`body` has `data`, unless nothing was executed; and `errors`, where there are any."""
 
@@ -79,13 +78,12 @@ class Answer:
     was_executed: bool
 
     @classmethod
-    def of(cls, result: ExecutionResult, request_id: str) -> "Answer":
-        errors = result.errors or []
-        shaped = [shape(error, request_id) for error in errors]
-        begun = any(error.path for error in errors) and not isinstance(result, PreExecutionError)
-        if shaped and result.data is None and not begun:
-            return cls({"errors": shaped}, was_executed=False)
-        return cls({"data": result.data, **({"errors": shaped} if shaped else {})}, was_executed=True)
+    def of(cls, result: Result, request_id: str) -> "Answer":
+        if not result.errors:
+            return cls({"data": result.data}, was_executed=True)
+        shaped = [shape(error, request_id) for error in result.errors]
+        body = {"data": result.data, "errors": shaped} if result.was_executed else {"errors": shaped}
+        return cls(body, result.was_executed)
 
 
 class Operations:
@@ -93,7 +91,7 @@ class Operations:
 
     def __init__(
         self,
-        schema: Schema,
+        executor: Executor,
         accounts: Accounts,
         live: Live,
         links: Links,
@@ -102,7 +100,7 @@ class Operations:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         session_check_seconds: float = SESSION_CHECK_SECONDS,
     ) -> None:
-        self._schema, self._accounts, self._live, self._clock = schema, accounts, live, clock
+        self._executor, self._accounts, self._live, self._clock = executor, accounts, live, clock
         self._links, self.proxies = links, proxies
         self._session_check_seconds = session_check_seconds
         self._running: set[asyncio.Task[Any]] = set()
@@ -112,9 +110,8 @@ class Operations:
         return Context(
             accounts=self._accounts,
             live=self._live,
-            links=self._links.below(caller.base_url),
-            authorization=caller.authorization,
-            client=caller.client,
+            links=self._links,
+            caller=caller,
             clock=self._clock,
             request_id=request_id,
         )
@@ -124,17 +121,13 @@ class Operations:
     ) -> Answer:
         """Raises RefusedRequest; IsSubscription where it is one."""
         try:
-            result = await self._schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                operation_name=asked.operation_name,
-                context_value=context,
-                allowed_operation_types=allowed,
+            result = await self._executor.execute(
+                asked.query, asked.variables, asked.operation_name, context=context, allowed=allowed
             )
-        except CannotGetOperationTypeError:
+        except UnknownOperation:
             raise RefusedRequest(400, "operationName must name one of the document's operations.") from None
-        except InvalidOperationTypeError as error:
-            if error.operation_type is OperationType.SUBSCRIPTION:
+        except NotAllowed as refused:
+            if refused.kind is OperationType.SUBSCRIPTION:
                 raise IsSubscription from None
             raise RefusedRequest(405, "GET runs queries only. Use POST.", {"allow": "POST"}) from None
         return Answer.of(result, context.request_id)
@@ -157,15 +150,10 @@ class Operations:
         return _alone(answer)
 
     async def _subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
-        results = await self._schema.subscribe(
-            asked.query,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
-            context_value=context,
-        )
+        results = self._executor.subscribe(asked.query, asked.variables, asked.operation_name, context=context)
         async with aclosing(results):
             async for result in results:
-                for error in result.errors or ():
+                for error in result.errors:
                     if isinstance(cause := cause_of(error), FellBehind):
                         raise cause
                 yield Answer.of(result, context.request_id)
@@ -215,4 +203,4 @@ async def _alone(answer: Answer) -> AsyncGenerator[Answer, None]:
 
 
 def new_request_id() -> str:
-    return uuid4().hex
+    return os.urandom(16).hex()

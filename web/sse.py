@@ -18,7 +18,7 @@ from starlette.types import Receive, Send
 from replicas import FellBehind
 from web.caller import Caller
 from web.graphql_errors import shape
-from web.operations import Answer, Operations
+from web.operations import JSON_OPTIONS, Answer, Operations
 
 EVENT_STREAM = "text/event-stream"
 KEEP_ALIVE_SECONDS = 12  # proxies cut what is silent for longer, some after 15 s
@@ -102,7 +102,7 @@ class Stream:
             raise _Over
 
     async def _event(self, name: str, body: dict[str, Any] | None = None) -> None:
-        data = orjson.dumps(body) if body is not None else b""
+        data = orjson.dumps(body, option=JSON_OPTIONS) if body is not None else b""
         await self._write(b"event: %s\ndata: %s\n\n" % (name.encode(), data))
 
     async def _write(self, chunk: bytes, *, more: bool = True) -> None:

@@ -7,7 +7,6 @@ Why it is not Strawberry's, and what each code of closing means: docs/decisions/
 import asyncio
 import logging
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -20,7 +19,7 @@ from errors import Unavailable
 from replicas import FellBehind
 from web.caller import Caller
 from web.graphql_errors import shape
-from web.operations import Asked, Operations, RefusedRequest, new_request_id
+from web.operations import JSON_OPTIONS, Asked, Operations, RefusedRequest, new_request_id
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10
@@ -76,7 +75,7 @@ class WebSocketEndpoint:
         spoken = PROTOCOL in scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if spoken else None})
         if spoken:
-            await _Connection(self, Caller.of(scope, self.operations.proxies), receive, send).serve()
+            await _Connection(self, Caller(scope, self.operations.proxies), receive, send).serve()
         else:
             await send({"type": "websocket.close", "code": WRONG_PROTOCOL, "reason": f"Speak {PROTOCOL}."})
 
@@ -162,7 +161,7 @@ class _Connection:
             raise _Closing(BAD_MESSAGE, "The payload must be an object.")
         for name, value in (payload or {}).items():
             if name.lower() == "authorization" and isinstance(value, str):
-                self._caller = replace(self._caller, authorization=value)
+                self._caller = self._caller.with_authorization(value)
         self._initialised.set()
         self._tasks.create_task(self._end_with_the_session())
         await self._say({"type": "connection_ack"})
@@ -218,7 +217,7 @@ class _Connection:
             raise _Closing(FORBIDDEN, refusal.code.value)
 
     async def _say(self, message: dict[str, Any]) -> None:
-        await self._send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+        await self._send({"type": "websocket.send", "text": orjson.dumps(message, option=JSON_OPTIONS).decode()})
 
     async def _send(self, event: dict[str, Any]) -> None:
         try:

@@ -1,7 +1,9 @@
 """PostgreSQL through asyncpg. See models/engines/__init__.py."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -13,9 +15,10 @@ from tortoise.backends.base.client import (
     TransactionContextPooled,
 )
 from tortoise.connection import get_connections
-from tortoise.exceptions import TransactionManagementError
+from tortoise.exceptions import IntegrityError, TransactionManagementError
 
 from errors import Unavailable
+from models.engines.pool import Pool
 
 # What asyncpg raises where the server, or the way to it, goes away in the middle of a statement.
 GONE = (
@@ -83,17 +86,18 @@ async def _take(client: Any) -> Any:
             async with client._pool_init_lock:
                 if client._pool is None:
                     await client.create_connection(with_db=True)
-        return await client._pool.acquire(timeout=client.wait_seconds)
+        if connection := client._pool.take():
+            return connection
+        async with asyncio.timeout(client.wait_seconds):
+            return await client._pool.acquire()
     except CANNOT_CONNECT as error:
         raise Unavailable("The database cannot be reached, or is busy.", retry_after=1) from error
 
 
-async def _give_back(client: Any, connection: Any) -> None:
-    # asyncpg shields this against cancellation, and rolls back what is still open. Where that fails, it ends the
-    # connection and makes the next one anew: what went before is answered already, and this changes nothing about it.
+def _give_back(client: Any, connection: Any, exc_type: Any = None) -> None:
     if pool := client._pool:
-        with suppress(*CANNOT_CONNECT, asyncpg.PostgresError):
-            await pool.release(connection)
+        # Cancelled in the midst of a statement: what PostgreSQL answers to it may still come.
+        pool.release(connection, is_usable=exc_type is not asyncio.CancelledError)
 
 
 class BoundedConnection(PoolConnectionWrapper[Any]):
@@ -106,7 +110,7 @@ class BoundedConnection(PoolConnectionWrapper[Any]):
 
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         lost = _is_lost(exc_val, self.connection)
-        await _give_back(self.client, self.connection)
+        _give_back(self.client, self.connection, exc_type)
         if lost:
             raise ConnectionLost from exc_val
         if isinstance(exc_val, asyncpg.QueryCanceledError):  # and all that the statement did is undone
@@ -125,7 +129,7 @@ class SafeTransaction(TransactionContextPooled):
             await self.client.begin()
         except BaseException as error:
             lost = _is_lost(error, self.client._connection)
-            await self._end()
+            self._end(type(error))
             if lost:
                 raise _went_away() from error
             raise
@@ -141,7 +145,7 @@ class SafeTransaction(TransactionContextPooled):
                 with suppress(*GONE, *CLOSED):  # a connection that fails to roll back is not used again
                     await self.client.rollback()
         finally:
-            await self._end()
+            self._end()
         if lost:
             raise _went_away() from exc_val
         if isinstance(exc_val, asyncpg.QueryCanceledError):
@@ -157,19 +161,32 @@ class SafeTransaction(TransactionContextPooled):
                 raise ConnectionLost from error
             raise
 
-    async def _end(self) -> None:
+    def _end(self, exc_type: Any = None) -> None:
         get_connections().reset(self.token)
-        await _give_back(self.client._parent, self.client._connection)
+        _give_back(self.client._parent, self.client._connection, exc_type)
+
+
+async def _records(connection: Any, query: str, values: Sequence[Any]) -> Sequence[Any]:
+    try:
+        records: Sequence[Any] = await connection.fetch(query, *values)
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise IntegrityError(error) from error  # as Tortoise does
+    return records
 
 
 class ReadCommitted(TransactionWrapper):
+    async def fetch(self, query: str, values: Sequence[Any]) -> Sequence[Any]:
+        """What a statement finds or returns, in the transaction."""
+        async with self.acquire_connection() as connection:
+            return await _records(connection, query, values)
+
     async def begin(self) -> None:
         # Whatever the server's default is: the rules wait for a locked row, and then see it as it has become.
         self.transaction = self._connection.transaction(isolation="read_committed")
         await self.transaction.start()
 
 
-async def _answered(ask: Callable[[str, list[Any] | None], Awaitable[T]], query: str, values: list[Any] | None) -> T:
+async def _answered(ask: Callable[[str, Any], Awaitable[T]], query: str, values: Any) -> T:
     try:
         return await ask(query, values)
     except ConnectionLost:
@@ -188,6 +205,21 @@ class Client(AsyncpgDBClient):
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wait_seconds = wait_seconds
+
+    async def create_pool(self, **kwargs: Any) -> Any:
+        most, smallest = kwargs.pop("max_size"), kwargs.pop("min_size")
+        pool = Pool(partial(asyncpg.connect, **kwargs), most)
+        for connection in [await pool.acquire() for _ in range(smallest)]:
+            pool.release(connection)
+        return pool
+
+    async def fetch(self, query: str, values: Sequence[Any]) -> Sequence[Any]:
+        """What a statement finds or returns: the driver's records, with nothing in between."""
+        return await _answered(self._fetch, query, values)
+
+    async def _fetch(self, query: str, values: Sequence[Any]) -> Sequence[Any]:
+        async with BoundedConnection(self, self._pool_init_lock) as connection:
+            return await _records(connection, query, values)
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, list[dict[str, Any]]]:
         return await _answered(super().execute_query, query, values)

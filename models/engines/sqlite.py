@@ -3,10 +3,16 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
-from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
+from tortoise.backends.sqlite.client import (
+    SqliteClient,
+    SqliteTransactionContext,
+    SqliteTransactionWrapper,
+    translate_exceptions,
+)
 from tortoise.connection import get_connections
 
 from errors import Unavailable
@@ -60,7 +66,18 @@ class BoundedConnection(ConnectionWrapper[Any]):
         return self.connection
 
 
-class ImmediateTransaction(SqliteTransactionWrapper):
+class _Fetching:
+    acquire_connection: Any
+
+    @translate_exceptions
+    async def fetch(self, query: str, values: Sequence[Any]) -> Sequence[Any]:
+        """What a statement finds or returns: the driver's records, with nothing in between."""
+        async with self.acquire_connection() as connection:
+            records: Sequence[Any] = await connection.execute_fetchall(query, values)
+            return records
+
+
+class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
     async def begin(self) -> None:
         # A plain BEGIN that reads first and writes later fails at once, whatever busy_timeout says, where another
         # process wrote in between. IMMEDIATE waits its turn here, where nothing has been done yet.
@@ -121,7 +138,7 @@ class SafeTransaction(SqliteTransactionContext):
             self._trxlock.release()
 
 
-class Client(SqliteClient):
+class Client(_Fetching, SqliteClient):
     """`wait_seconds` bounds the wait for the one connection, and for another process that writes to the file."""
 
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:

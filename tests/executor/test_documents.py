@@ -1,47 +1,102 @@
+from dataclasses import replace
+
 import pytest
-from graphql import GraphQLSyntaxError
+from graphql import build_schema, parse
 
-from executor import Documents, Limits
-from executor.documents import LONGEST_KEPT, MOST, MOST_CHARACTERS
+from executor import Executor, Limits, UnknownOperation
+from executor.compiler import Compiler
+from executor.documents import LONGEST_KEPT, MOST, MOST_CHARACTERS, MOST_PLANS, Document, Documents
 
+SCHEMA = build_schema("type Query { a: Int, b: Int }")
 LIMITS = Limits(tokens=100, depth=10, cost=100, page=100, once=frozenset())
 
 
-def test_a_document_is_parsed_once() -> None:
-    documents = Documents(LIMITS)
-
-    assert documents.get("{ a }") is documents.get("{ a }")
-    assert documents.get("{ a }") is not documents.get("{ b }")
+def document(text: str) -> Document:
+    return Document(text, parse(text))
 
 
-def test_a_flood_of_documents_does_not_grow_the_store() -> None:
-    documents = Documents(LIMITS)
-    used = documents.get("{ used }")
-    for number in range(2 * MOST):
-        documents.get(f"{{ f{number} }}")
-        assert documents.get("{ used }") is used  # whoever is asked for stays
+def test_a_document_is_found_by_its_text() -> None:
+    documents, one, other = Documents(), document("{ a }"), document("{ b }")
+    documents.keep(one)
+    documents.keep(other)
 
-    assert len(documents._kept) == MOST
+    assert documents.find("{ a }") is one
+    assert documents.find("{ b }") is other
+    assert documents.find("{ a b }") is None
 
 
-def test_a_very_long_document_is_not_kept() -> None:
-    documents = Documents(LIMITS)
-    long = "{ a } #" + "x" * LONGEST_KEPT
+def test_a_flood_of_documents_drives_out_none_that_is_used_again() -> None:
+    documents, used = Documents(), document("{ used }")
+    documents.keep(used)
+    documents.find("{ used }")
+    for number in range(3 * MOST):
+        documents.keep(document(f"{{ f{number} }}"))
 
-    assert documents.get(long) is not documents.get(long)
+    assert documents.find("{ used }") is used
+    assert documents.find("{ f0 }") is None
+    assert len(documents) <= MOST + 1
+
+
+def test_documents_that_are_used_twice_each_do_not_grow_the_store_either() -> None:
+    documents = Documents()
+    for number in range(3 * MOST):
+        documents.keep(document(f"{{ f{number} }}"))
+        documents.find(f"{{ f{number} }}")
+
+    assert len(documents) == MOST
 
 
 def test_long_documents_grow_the_store_no_further() -> None:
-    documents = Documents(LIMITS)
-    used = documents.get("{ used }")
-    for number in range(2 * MOST_CHARACTERS // LONGEST_KEPT):
-        documents.get(f"{{ f{number} }} #".ljust(LONGEST_KEPT, "x"))
-        assert documents.get("{ used }") is used
+    documents = Documents()
+    for number in range(3 * MOST_CHARACTERS // LONGEST_KEPT):
+        documents.keep(document(f"{{ f{number} }} #".ljust(LONGEST_KEPT, "x")))
 
-    assert MOST_CHARACTERS - LONGEST_KEPT < sum(len(one.text) for one in documents._kept.values()) <= MOST_CHARACTERS
+    assert len(documents) == MOST_CHARACTERS // LONGEST_KEPT
+
+
+def test_a_very_long_document_is_not_kept() -> None:
+    documents, long = Documents(), "{ a } #" + "x" * LONGEST_KEPT
+    documents.keep(document(long))
+
+    assert documents.find(long) is None
+
+
+async def test_answers_to_conditions_have_plans_of_their_own_and_not_too_many() -> None:
+    names = [f"v{number}" for number in range(6)]
+    asked = "".join(f" {name}: a @include(if: ${name})" for name in names)
+    text = f"query ({', '.join(f'${name}: Boolean!' for name in names)}) {{ b{asked} }}"
+    executor = Executor(SCHEMA, replace(LIMITS, tokens=200))
+
+    for number in range(2 ** len(names)):
+        answers = {name: bool(number >> at & 1) for at, name in enumerate(names)}
+        result = await executor.execute(text, answers)
+        assert result.data == {"b": None, **{name: None for name, asked in answers.items() if asked}}
+
+    found = executor._documents.find(text)
+    assert found is not None
+    assert len(found.operation(None)._plans) == MOST_PLANS
+
+
+def test_what_is_asked_again_is_not_compiled_again() -> None:
+    operation = document("{ a }").operation(None)
+    values = operation.variables(SCHEMA, {})
+    assert not isinstance(values, list)
+
+    assert operation.plan(Compiler(SCHEMA), values) is operation.plan(Compiler(SCHEMA), values)
+
+
+@pytest.mark.parametrize("name", [None, "C"])
+def test_of_several_operations_one_must_be_named(name: str | None) -> None:
+    several = document("query A { a } query B { b }")
+
+    assert several.operation("A").name == "A"
+    with pytest.raises(UnknownOperation):
+        several.operation(name)
 
 
 @pytest.mark.parametrize("text", ["{", "", "{" + "a " * 101 + "}", "{a" * 5_000])
-def test_what_does_not_parse_is_a_syntax_error(text: str) -> None:
-    with pytest.raises(GraphQLSyntaxError):
-        Documents(LIMITS).get(text)
+async def test_what_does_not_parse_is_refused(text: str) -> None:
+    result = await Executor(SCHEMA, LIMITS).execute(text)
+
+    assert not result.was_executed
+    assert result.errors[0].message.startswith("Syntax Error")

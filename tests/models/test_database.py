@@ -41,7 +41,7 @@ async def test_cancelled_requests_leave_the_database_whole(ana: Person) -> None:
     assert tags == 2 * events
     pool = getattr(Tortoise.get_connection("default"), "_pool", None)
     if pool is not None:
-        assert pool.get_idle_size() == pool.get_size()
+        assert pool.free == pool.size
 
 
 async def test_cancelled_http_requests_leave_the_database_whole(ana: Person) -> None:
@@ -65,7 +65,7 @@ async def test_cancelled_http_requests_leave_the_database_whole(ana: Person) -> 
     assert (await query("SELECT count(*) AS n FROM event_tags", []))[0]["n"] == 2 * events
     pool = getattr(Tortoise.get_connection("default"), "_pool", None)
     if pool is not None:
-        assert pool.get_idle_size() == pool.get_size()
+        assert pool.free == pool.size
 
 
 async def test_a_full_pool_is_unavailable_after_a_bounded_wait(migrated: dict[str, Settings]) -> None:

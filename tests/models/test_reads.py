@@ -24,7 +24,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     def listen() -> list[str]:
         connection = Tortoise.get_connection("default")
         if not hasattr(connection, "_test_listens"):
-            for name in ("execute_query", "execute_query_dict", "execute_insert", "execute_many"):
+            for name in ("fetch", "execute_query", "execute_query_dict", "execute_insert", "execute_many"):
                 monkeypatch.setattr(connection, name, noted(getattr(connection, name)))
             monkeypatch.setattr(connection, "_test_listens", True, raising=False)
         taken, sent[:] = list(sent), []

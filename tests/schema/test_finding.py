@@ -258,6 +258,6 @@ def _listen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return execute
 
-    for name in ("execute_query", "execute_query_dict"):
+    for name in ("fetch", "execute_query_dict"):
         monkeypatch.setattr(connection, name, noted(getattr(connection, name)))
     return sent

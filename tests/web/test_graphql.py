@@ -305,7 +305,7 @@ async def test_an_unforeseen_fault_is_told_by_its_number_alone(
     async def broken(*_: object) -> None:
         raise RuntimeError("secret detail of /a/path, SELECT * FROM users")
 
-    monkeypatch.setattr(models.Event, "read", broken)
+    monkeypatch.setattr(models.Event, "rows", broken)
     with caplog.at_level(logging.ERROR):
         answer = await anybody.asks('{ event(id: "x") { id } tags { tag } }')
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from tortoise import Tortoise
 from websockets.exceptions import InvalidStatus
 
 import models
@@ -171,18 +172,19 @@ async def test_the_creators_name_is_read_once_for_all_who_want_it(
     airing: Airing, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    query = models.reads._fetch
+    connection: Any = Tortoise.get_connection("default")
+    fetch = connection.fetch
 
     async def counted(sql: str, values: Any) -> Any:
         read.append(sql)
-        return await query(sql, values)
+        return await fetch(sql, values)
 
     async with airing.socket() as socket:
         for _ in range(30):
             await socket.asks("subscription { eventChanged { event { title creator { username } } } }")
         await airing.is_heard_by(30)
         event = await ana.creates_event(title="Talk")
-        monkeypatch.setattr(models.reads, "_fetch", counted)
+        monkeypatch.setattr(connection, "fetch", counted)
         change = EventChanged(ChangeKind.UPDATED, event["id"], None, (await models.Event.get(id=event["id"])).row)
         told = [await socket.change() for _ in range(30)]
         read.clear()

@@ -60,8 +60,8 @@ async def is_whole() -> bool:
     """Whether every connection of the pool has been given back, and none is lost."""
     pool: Any = getattr(Tortoise.get_connection("default"), "_pool", None)
     async with asyncio.timeout(10):
-        await asyncio.gather(*(query("SELECT 1 AS one", []) for _ in range(2 * pool.get_max_size())))
-    return bool(pool.get_idle_size() == pool.get_size())
+        await asyncio.gather(*(query("SELECT 1 AS one", []) for _ in range(2 * pool.most)))
+    return bool(pool.free == pool.size)
 
 
 async def test_in_a_storm_of_ended_connections_nothing_is_a_fault_that_is_none(
