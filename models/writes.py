@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tortoise import Model
@@ -18,6 +19,14 @@ class Added:
     columns: Mapping[str, Any]
     each: str | None = None
 
+    @property
+    def form(self) -> "_Form":
+        """What it is but for its values."""
+        return self.table, tuple(self.columns), self.each
+
+
+_Form = tuple[str, tuple[str, ...], str | None]
+
 
 async def add(model: type[Model], row: Mapping[str, Any], others: Sequence[Added], paths: Sequence[str]) -> Rows:
     """Adds the model's row and those that hang on it; what the paths name of the first, as it is then.
@@ -27,7 +36,9 @@ async def add(model: type[Model], row: Mapping[str, Any], others: Sequence[Added
     """
     first = Added(model._meta.db_table, row)
     if dialect() == "postgres":
-        return await select_from_added(model, paths, *_as_one(first, others))
+        each = (first, *others)
+        values = [value for one in each for value in one.columns.values()]
+        return await select_from_added(model, paths, _as_one(tuple(one.form for one in each)), values)
     for added in (first, *others):
         for columns in _each(added):
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
@@ -41,18 +52,19 @@ def _each(added: Added) -> list[Mapping[str, Any]]:
     return [{**added.columns, added.each: value} for value in added.columns[added.each]]
 
 
-def _as_one(first: Added, others: Sequence[Added]) -> tuple[str, list[Any]]:
-    """The statement's WITH, in which the first table's rows are called `added`; and its values."""
-    parts = [f"added AS ({_insert(first)} RETURNING *)"]
-    parts += [f"also{number} AS ({_insert(other)})" for number, other in enumerate(others)]
-    values = [value for one in (first, *others) for value in one.columns.values()]
-    return f"WITH {', '.join(parts)} ", values
+@lru_cache(maxsize=64)
+def _as_one(forms: tuple[_Form, ...]) -> str:
+    """The statement's WITH, in which the first table's rows are called `added`."""
+    first, *others = map(_insert, forms)
+    parts = [f"added AS ({first} RETURNING *)", *(f"also{number} AS ({one})" for number, one in enumerate(others))]
+    return f"WITH {', '.join(parts)} "
 
 
-def _insert(added: Added) -> str:
+def _insert(form: _Form) -> str:
     # PostgreSQL knows the types from the columns, but for those of a SELECT.
-    into = f"INSERT INTO {added.table} ({', '.join(added.columns)})"
-    if added.each is None:
-        return f"{into} VALUES ({', '.join('?' * len(added.columns))})"
-    places = ("unnest(?::text[])" if name == added.each else "?::uuid" for name in added.columns)
+    table, columns, each = form
+    into = f"INSERT INTO {table} ({', '.join(columns)})"
+    if each is None:
+        return f"{into} VALUES ({', '.join('?' * len(columns))})"
+    places = ("unnest(?::text[])" if name == each else "?::uuid" for name in columns)
     return f"{into} SELECT {', '.join(places)}"
