@@ -112,11 +112,12 @@ async def select_each(
     return [Rows(statement.layout, part) for part in parts]
 
 
-async def select_from_added(model: type[Model], paths: Sequence[str], added: str, values: Sequence[Any]) -> Rows:
-    """The rows that the WITH `added` names `added`: see models/writes.py. On PostgreSQL alone."""
+async def select_changed(model: type[Model], paths: Sequence[str], changes: Condition) -> Rows:
+    """The model's rows as `changes` leave them, a WITH whose parts change tables and bear these tables' names: so what
+    is selected by a name is what was changed. On PostgreSQL alone."""
     connection, kind = _connection()
-    statement = _statement(model, tuple(paths), kind, source="SELECT * FROM added", before=added)
-    return Rows(statement.layout, await connection.fetch(statement.sql, list(values)))
+    statement = _statement(model, tuple(paths), kind, before=changes.sql)
+    return Rows(statement.layout, await connection.fetch(statement.sql, list(changes.values)))
 
 
 async def count_each(model: type[Model], wheres: Sequence[Condition], sources: Sequence[Condition]) -> list[int]:

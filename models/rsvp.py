@@ -22,7 +22,7 @@ from errors import EventCancelled, NotFound, TokenRevoked
 from models.changes import Change, ChangeKind, EventChanged, RsvpChanged, told_transaction
 from models.event import Event, as_key
 from models.listing import Listing
-from models.reads import Condition, Order, among, query, select, update
+from models.reads import Condition, Order, among, dialect, query, select, select_changed, update
 from models.rows import Row, Rows
 from models.user import User
 
@@ -91,10 +91,14 @@ class Rsvp(Model):
             return held
         try:
             async with told_transaction() as told:
-                event = await _draw_ticket(key)
-                place = await _give_place(event, user, now)
-                told += [place, EventChanged(ChangeKind.UPDATED, event["id"], _before(event), event)]
-                return await cls._found(place.rsvp_id, paths)
+                give = _give_at_once if dialect() == "postgres" else _give
+                place = await give(key, user, now, paths)
+                event = {name: value for name, value in place["event"].items() if name in _EVENT_OWN}
+                told += [
+                    RsvpChanged(place["id"], event_id, user_id, place["status"]),
+                    EventChanged(ChangeKind.UPDATED, event["id"], _before(event), event),
+                ]
+                return place
         except _HeldMeanwhile:
             return await cls.take(event_id, user_id=user_id, now=now, paths=paths)  # which finds it, or takes it anew
         except IntegrityError:
@@ -192,34 +196,66 @@ class _HeldMeanwhile(Exception):
 
 
 _SEAT = "waitlist_count = 0 AND (capacity IS NULL OR confirmed_count < capacity)"
+_COUNTED = (
+    f"tickets = tickets + 1, confirmed_count = confirmed_count + CASE WHEN {_SEAT} THEN 1 ELSE 0 END,"
+    f" waitlist_count = waitlist_count + CASE WHEN {_SEAT} THEN 0 ELSE 1 END"
+)
+_TAKEN_AGAIN = (
+    "ON CONFLICT (event_id, user_id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
+    " updated_at = excluded.updated_at WHERE rsvps.status = 'CANCELLED'"
+)
 # Before Tortoise has started, as here, it does not know of creator_id yet.
 _EVENT_COLUMNS = (*(name for name in Event._meta.fields_db_projection if name != "creator_id"), "creator.id")
+_EVENT_OWN = frozenset(path.partition(".")[0] for path in _EVENT_COLUMNS)
 
 
-async def _draw_ticket(event_id: UUID) -> Row:
-    """The event's row, with the next place counted in it: a seat, or one in line."""
-    counted = Condition(
-        f"tickets = tickets + 1, confirmed_count = confirmed_count + CASE WHEN {_SEAT} THEN 1 ELSE 0 END,"
-        f" waitlist_count = waitlist_count + CASE WHEN {_SEAT} THEN 0 ELSE 1 END"
-    )
+async def _give(event_id: UUID, user_id: UUID, now: datetime, paths: Sequence[str]) -> Row:
+    """The user's new place, with the paths and all of its event's columns. First the next place is counted in the
+    event's row: a seat, or one in line. Part of the caller's transaction. Raises _HeldMeanwhile, EventCancelled,
+    NotFound."""
     scheduled = Condition("t.id = ? AND t.status = 'SCHEDULED'", (event_id,))
-    if rows := await update(Event, counted, scheduled, _EVENT_COLUMNS):
-        return rows[0]
-    raise EventCancelled if await Event.exists(id=event_id) else NotFound("event")
-
-
-async def _give_place(event: Row, user_id: UUID, now: datetime) -> RsvpChanged:
-    """The place for which the event's last ticket was drawn. Raises _HeldMeanwhile."""
-    status = RsvpStatus.WAITLISTED if event["waitlist_count"] else RsvpStatus.CONFIRMED  # see _SEAT
-    given = await query(
-        "INSERT INTO rsvps (id, event_id, user_id, status, ticket, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (event_id, user_id) DO UPDATE SET status = excluded.status, ticket = excluded.ticket,"
-        " updated_at = excluded.updated_at WHERE rsvps.status = 'CANCELLED' RETURNING id",
-        [uuid7(), UUID(event["id"]), user_id, status.value, event["tickets"], now],
-    )
+    rows = await update(Event, Condition(_COUNTED), scheduled, ("tickets", "waitlist_count"))
+    if not rows:
+        raise await _why_not(event_id)
+    status = RsvpStatus.WAITLISTED if rows[0]["waitlist_count"] else RsvpStatus.CONFIRMED  # see _SEAT
+    columns = "id, event_id, user_id, status, ticket, updated_at"
+    insert = f"INSERT INTO rsvps ({columns}) VALUES (?, ?, ?, ?, ?, ?) {_TAKEN_AGAIN} RETURNING id"  # noqa: S608
+    given = await query(insert, [uuid7(), event_id, user_id, status.value, rows[0]["tickets"], now])
     if not given:
         raise _HeldMeanwhile
-    return RsvpChanged(str(given[0]["id"]), event["id"], str(user_id), status)
+    return await Rsvp._found(str(given[0]["id"]), _with_also(paths))
+
+
+async def _give_at_once(event_id: UUID, user_id: UUID, now: datetime, paths: Sequence[str]) -> Row:
+    """The same in one statement. While the event's row is locked, nobody gives another place at it."""
+    changes = Condition(
+        f"WITH events AS (UPDATE events SET {_COUNTED} WHERE id = ? AND status = 'SCHEDULED' RETURNING *),"  # noqa: S608
+        " rsvps AS (INSERT INTO rsvps (id, event_id, user_id, status, ticket, updated_at)"
+        " SELECT ?::uuid, id, ?::uuid, CASE WHEN waitlist_count > 0 THEN 'WAITLISTED' ELSE 'CONFIRMED' END, tickets,"
+        f" ?::timestamptz FROM events {_TAKEN_AGAIN} RETURNING *) ",
+        (event_id, uuid7(), user_id, now),
+    )
+    # The position is counted in the table, in which the place is not yet.
+    wanted = [path for path in paths if path != "waitlist_position"]
+    rows = await select_changed(Rsvp, _with_also(wanted), changes)
+    if not rows:
+        raise await _why_not(event_id)
+    place = rows[0]
+    waits = place["status"] == RsvpStatus.WAITLISTED
+    return {**place, "waitlist_position": place["event"]["waitlist_count"] if waits else None}  # the last in line
+
+
+def _with_also(paths: Sequence[str]) -> tuple[str, ...]:
+    """With what is read of a new place in any case."""
+    return tuple(dict.fromkeys([*paths, "id", "status", *(f"event.{path}" for path in _EVENT_COLUMNS)]))
+
+
+async def _why_not(event_id: UUID) -> Exception:
+    """Why no place was given."""
+    event = await Event.get_or_none(id=event_id)
+    if event is None:
+        return NotFound("event")
+    return EventCancelled() if event.is_cancelled else _HeldMeanwhile()
 
 
 def _before(event: Row) -> Row:

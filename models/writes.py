@@ -7,7 +7,7 @@ from typing import Any
 
 from tortoise import Model
 
-from models.reads import Condition, dialect, query, select, select_from_added
+from models.reads import Condition, dialect, query, select, select_changed
 from models.rows import Rows
 
 
@@ -37,8 +37,8 @@ async def add(model: type[Model], row: Mapping[str, Any], others: Sequence[Added
     first = Added(model._meta.db_table, row)
     if dialect() == "postgres":
         each = (first, *others)
-        values = [value for one in each for value in one.columns.values()]
-        return await select_from_added(model, paths, _as_one(tuple(one.form for one in each)), values)
+        values = tuple(value for one in each for value in one.columns.values())
+        return await select_changed(model, paths, Condition(_as_one(tuple(one.form for one in each)), values))
     for added in (first, *others):
         for columns in _each(added):
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
@@ -54,10 +54,8 @@ def _each(added: Added) -> list[Mapping[str, Any]]:
 
 @lru_cache(maxsize=64)
 def _as_one(forms: tuple[_Form, ...]) -> str:
-    """The statement's WITH, in which the first table's rows are called `added`."""
-    first, *others = map(_insert, forms)
-    parts = [f"added AS ({first} RETURNING *)", *(f"also{number} AS ({one})" for number, one in enumerate(others))]
-    return f"WITH {', '.join(parts)} "
+    """The statement's WITH: see reads.select_changed."""
+    return f"WITH {', '.join(f'{form[0]} AS ({_insert(form)} RETURNING *)' for form in forms)} "
 
 
 def _insert(form: _Form) -> str:
