@@ -72,7 +72,7 @@ class Measure:
     cost: int
     once: int
     repeats: int
-    depends_on_variables: bool
+    variables: tuple[str, ...]  # whose values it depends on
 
     @classmethod
     def of(
@@ -85,12 +85,12 @@ class Measure:
     ) -> "Measure":
         """The measure of one operation of the document, which need not be valid."""
         if operation is None:
-            return cls(0, 0, 0, _repeats(document), depends_on_variables=False)
+            return cls(0, 0, 0, _repeats(document), ())
         defaults = {one.variable.name.value: _whole(one.default_value) for one in operation.variable_definitions or ()}
         fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
         walk = _Walk(schema, fragments, {**defaults, **variables}, limits)
         size = walk.selections(operation.selection_set, schema.get_root_type(operation.operation))
-        return cls(size.depth, size.cost, size.once, _repeats(document), walk.met_a_variable)
+        return cls(size.depth, size.cost, size.once, _repeats(document), tuple(walk.met))
 
 
 class _Size(NamedTuple):
@@ -105,7 +105,7 @@ class _Walk:
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: Mapping[str, Any]
     limits: Limits
-    met_a_variable: bool = False
+    met: dict[str, None] = field(default_factory=dict)  # the variables that say how large a page is
     _known: dict[str, _Size] = field(default_factory=dict)
 
     def selections(self, node: SelectionSetNode, parent: GraphQLNamedType | None) -> _Size:
@@ -149,7 +149,7 @@ class _Walk:
             return 1
         given = next((one.value for one in node.arguments or () if one.name.value == PAGE_ARGUMENT), None)
         if isinstance(given, VariableNode):
-            self.met_a_variable = True
+            self.met[given.name.value] = None
             size = self.variables.get(given.name.value)
         else:
             size = _whole(given)

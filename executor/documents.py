@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from graphql import (
@@ -16,13 +17,14 @@ from prometheus_client import Counter
 
 from executor.compiler import CannotCompile, Compiler
 from executor.conditions import variables_of
-from executor.cost import Measure
+from executor.cost import Limits, Measure
 from executor.plan import Plan
 from executor.variables import Variables
 
 MOST = 512
 LONGEST_KEPT = 16_384  # characters; a client's own documents are shorter
 MOST_CHARACTERS = 120_000  # of all together in each of the two parts, since one takes up to 450 bytes, and its plans
+MOST_MEASURES = 32  # of one operation: one for each size of page
 MOST_PLANS = 8  # of one operation: @include and @skip with four variables would make 16
 LONG = 2_000  # characters, beyond which a document is read beside the event loop
 
@@ -40,7 +42,27 @@ class Operation:
         self.document, self.definition, self.kind = document, definition, definition.operation
         self.name = definition.name.value if definition.name else None
         self._variables: Variables | None = None
+        self._sizes: tuple[str, ...] | None = None  # the variables that its measure depends on
+        self._measures: OrderedDict[tuple[Any, ...], Measure] = OrderedDict()
         self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
+
+    def measure(self, schema: GraphQLSchema, given: Mapping[str, Any], limits: Limits) -> Measure:
+        """What it asks for at most, with these variables. It need not be valid."""
+        try:
+            known = self._measures.get(self._key(given)) if self._sizes is not None else None
+        except TypeError:
+            known = None  # one of them is a list or an object, which is for the coercion of variables to refuse
+        if known is None:
+            known = Measure.of(self.definition, self.document.parsed, schema, given, limits)
+            self._sizes = known.variables
+            with suppress(TypeError):
+                self._measures[self._key(given)] = known
+            if len(self._measures) > MOST_MEASURES:
+                self._measures.popitem(last=False)
+        return known
+
+    def _key(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple((type(value := given.get(name)), value) for name in self._sizes or ())
 
     def variables(self, schema: GraphQLSchema, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         if self._variables is None:
@@ -70,7 +92,6 @@ class Document:
     def __init__(self, text: str, parsed: DocumentNode) -> None:
         self.text, self.parsed = text, parsed
         self.errors: list[GraphQLError] | None = None  # None until it is validated
-        self.measures: dict[str | None, Measure] = {}  # by operationName, where no variable changes them
         self.conditions = variables_of(parsed)
         operations = [one for one in parsed.definitions if isinstance(one, OperationDefinitionNode)]
         self._operations = [Operation(self, one) for one in operations]

@@ -14,7 +14,7 @@ from graphql.pyutils import is_awaitable
 
 from errors import Refusal
 from executor.compiler import Compiler
-from executor.cost import Limits, Measure
+from executor.cost import Limits
 from executor.documents import LONG, Document, Documents, Operation
 from executor.reads import befores_in
 
@@ -108,7 +108,7 @@ class Executor:
         operation = document.operation(name)
         if operation.kind not in allowed:
             raise NotAllowed(operation.kind)
-        self._measure(document, operation, given)  # first: validating is what a hostile document makes dear
+        self._measure(operation, given)  # first: validating is what a hostile document makes dear
         if document.errors is None:
             document.errors = await _beside_the_loop(text, self._validate, document)
         if document.errors:
@@ -128,13 +128,8 @@ class Executor:
         # Without what a scalar raised, such as Python at 5,000 digits: the document's fault is not the server's.
         return [GraphQLError(error.message, error.nodes) for error in validate(self._schema, document.parsed)]
 
-    def _measure(self, document: Document, operation: Operation, given: Mapping[str, Any]) -> None:
-        definition, name = operation.definition, operation.name
-        measure = document.measures.get(name)
-        if measure is None:
-            measure = Measure.of(definition, document.parsed, self._schema, given, self._limits)
-            if not measure.depends_on_variables:
-                document.measures[name] = measure
+    def _measure(self, operation: Operation, given: Mapping[str, Any]) -> None:
+        measure = operation.measure(self._schema, given, self._limits)
         try:
             self._limits.refuse(measure)
         except Refusal as refusal:

@@ -14,11 +14,11 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
-    GraphQLResolveInfo,
     GraphQLSchema,
     SelectionSetNode,
 )
 from graphql.execution.values import VariableValues
+from strawberry.types.info import Info
 from strawberry.utils.str_converters import to_camel_case
 
 from executor.conditions import is_included
@@ -132,11 +132,11 @@ class FromRows(Collection[Any]):
         return any(item is one for one in self)
 
 
-def the_one(rows: Rows, type_: type[FromRow], info: GraphQLResolveInfo[Any]) -> Any:
+def the_one(rows: Rows, type_: type[FromRow], info: Info[Any, Any]) -> Any:
     """The object of the only row; None where there is no row."""
     if not rows:
         return None
-    return FromRows(rows, type_) if hasattr(info, "site") else next(iter(FromRows(rows, type_)))
+    return FromRows(rows, type_) if _site(info) else next(iter(FromRows(rows, type_)))
 
 
 class Shape:
@@ -246,20 +246,24 @@ class Selection(dict[str, "Selection"]):
                 self._collect(node.selection_set, fragments, variables)  # type: ignore[attr-defined]
 
 
-def is_alone(info: GraphQLResolveInfo[Any]) -> bool:
+def is_alone(info: Info[Any, Any]) -> bool:
     """Whether the operation asks nothing else of this field's resolver, with which its reads could be shared."""
-    site: Any = getattr(info, "site", None)
+    site = _site(info)
     return site is not None and site.is_alone
 
 
-def selection(info: GraphQLResolveInfo[Any]) -> Selection:
+def selection(info: Info[Any, Any]) -> Selection:
     """What is asked below the field that is being resolved. Worked out once in the life of its plan, in which
     conditions always say the same; where graphql-core runs the document, each time."""
-    site: Any = getattr(info, "site", None)
-    if site is None or site.selection is None:
-        found = Selection.of(info.field_nodes, info.fragments, info.variable_values)
-        if site is None:
-            return found
-        site.selection = found
+    site, raw = _site(info), info._raw_info
+    if site is None:
+        return Selection.of(raw.field_nodes, raw.fragments, raw.variable_values)
+    if site.selection is None:
+        site.selection = Selection.of(raw.field_nodes, raw.fragments, raw.variable_values)
     known: Selection = site.selection
     return known
+
+
+def _site(info: Info[Any, Any]) -> Any:
+    """The plan's place of the field; None where no plan runs it. See plan.py."""
+    return getattr(info._raw_info, "site", None)

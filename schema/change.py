@@ -30,7 +30,7 @@ class EventChange:
     async def event(self, info: Info) -> Event | None:
         row = self.row
         # The change carries all of the event but its creator's name.
-        if row and "creator.username" in selection(info._raw_info).paths(Event):
+        if row and "creator.username" in selection(info).paths(Event):
             username = await info.context.live.username(row["creator"]["id"])
             # No name: the account has been deleted, and its events with it.
             row = {**row, "creator": {**row["creator"], "username": username}} if username else None

@@ -61,7 +61,7 @@ class Connection(Generic[Node]):
     async def of(cls, listing: Listing, request: PageRequest, info: Info, node: type[FromRow]) -> Self:
         """A page of the list; the pages of many lists, asked for at once, are read in one statement. `node` is the
         nodes' type."""
-        asked = selection(info._raw_info)
+        asked = selection(info)
         listing.refuse_foreign_cursor(request.after)
         if not asked.keys() & {"edges", "nodes", "pageInfo"}:
             return cls._of_page(listing, Page(NO_ROWS, has_next=False, has_previous=False), asked, node)
@@ -70,7 +70,7 @@ class Connection(Generic[Node]):
         async def load(lists: Sequence[Listing]) -> list[Page]:
             return await type(listing).pages(lists, paths, request)
 
-        if is_alone(info._raw_info):
+        if is_alone(info):
             (page,) = await load([listing])
         else:
             page = await info.context.loader((listing.shape, paths, request), load).load(listing)

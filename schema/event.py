@@ -87,7 +87,7 @@ class Event(FromRow):
         viewer = info.context.known_viewer
         if viewer is None:
             return []
-        paths = selection(info._raw_info).paths(Event)
+        paths = selection(info).paths(Event)
 
         async def load(events: list[models.Span]) -> list[list[Row]]:
             return await models.clashes(events, viewer.id, paths)
@@ -145,8 +145,8 @@ async def _tag_counts(asked: list[tuple[str | None, int]]) -> list[Any]:
 class EventQuery:
     @strawberry.field
     async def event(self, info: Info, id: strawberry.ID) -> Event | None:
-        rows = await models.Event.rows(id, selection(info._raw_info).paths(Event))
-        found: Event | None = the_one(rows, Event, info._raw_info)
+        rows = await models.Event.rows(id, selection(info).paths(Event))
+        found: Event | None = the_one(rows, Event, info)
         return found
 
     @strawberry.field(
@@ -174,5 +174,5 @@ class EventQuery:
 
     @strawberry.field
     async def user(self, info: Info, username: str) -> User | None:
-        row = await models.User.read(username, selection(info._raw_info).paths(User))
+        row = await models.User.read(username, selection(info).paths(User))
         return User.of(row) if row else None

@@ -104,4 +104,4 @@ class EventMutation:
 
 
 def _paths(info: Info) -> tuple[str, ...]:
-    return selection(info._raw_info).paths(Event)
+    return selection(info).paths(Event)

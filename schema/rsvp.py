@@ -28,7 +28,7 @@ class Rsvp(FromRow):
     @classmethod
     async def of_viewer(cls, viewer_id: str, event_id: str, info: Info) -> Self | None:
         """The viewer's place at the event; those of many events, asked for at once, are read in one statement."""
-        paths = selection(info._raw_info).paths(cls)
+        paths = selection(info).paths(cls)
 
         async def load(event_ids: list[str]) -> list[Row | None]:
             return await models.Rsvp.of_viewer(event_ids, viewer_id, paths)
@@ -38,7 +38,7 @@ class Rsvp(FromRow):
 
     @classmethod
     async def read(cls, rsvp_id: str, info: Info) -> Self | None:
-        row = await models.Rsvp.read(rsvp_id, selection(info._raw_info).paths(cls))
+        row = await models.Rsvp.read(rsvp_id, selection(info).paths(cls))
         return cls.of(row) if row else None
 
 
@@ -56,7 +56,7 @@ class RsvpMutation:
     )
     async def rsvp(self, info: Info, event_id: strawberry.ID) -> Rsvp | None:
         viewer = await info.context.viewer()
-        paths = selection(info._raw_info).paths(Rsvp)
+        paths = selection(info).paths(Rsvp)
         return Rsvp.of(await models.Rsvp.take(event_id, user_id=viewer.id, now=info.context.now, paths=paths))
 
     @strawberry.mutation(
@@ -65,5 +65,5 @@ class RsvpMutation:
     )
     async def cancel_rsvp(self, info: Info, event_id: strawberry.ID) -> Rsvp | None:
         viewer = await info.context.viewer()
-        paths = selection(info._raw_info).paths(Rsvp)
+        paths = selection(info).paths(Rsvp)
         return Rsvp.of(await models.Rsvp.give_up(event_id, user_id=viewer.id, now=info.context.now, paths=paths))

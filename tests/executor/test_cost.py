@@ -64,8 +64,8 @@ def test_a_page_size_may_stand_in_a_variable() -> None:
     assert measure(document, n=50.0).cost == 1 + 50  # GraphQL takes it for an Int
     assert measure(document, n=50.5).cost == 2
     assert measure(document, n="many").cost == 2
-    assert measure(document, n=50).depends_on_variables
-    assert not measure("{ people(first: 50) { name } }").depends_on_variables
+    assert measure(document, n=50).variables
+    assert not measure("{ people(first: 50) { name } }").variables
 
 
 @pytest.mark.parametrize(

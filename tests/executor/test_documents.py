@@ -5,7 +5,16 @@ from graphql import build_schema, parse
 
 from executor import Executor, Limits, UnknownOperation
 from executor.compiler import Compiler
-from executor.documents import LONGEST_KEPT, MOST, MOST_CHARACTERS, MOST_PLANS, Document, Documents
+from executor.cost import Measure
+from executor.documents import (
+    LONGEST_KEPT,
+    MOST,
+    MOST_CHARACTERS,
+    MOST_MEASURES,
+    MOST_PLANS,
+    Document,
+    Documents,
+)
 
 SCHEMA = build_schema("type Query { a: Int, b: Int }")
 LIMITS = Limits(tokens=100, depth=10, cost=100, page=100, once=frozenset())
@@ -100,3 +109,18 @@ async def test_what_does_not_parse_is_refused(text: str) -> None:
 
     assert not result.was_executed
     assert result.errors[0].message.startswith("Syntax Error")
+
+
+def test_what_is_asked_again_with_the_same_sizes_is_not_measured_again() -> None:
+    schema = build_schema("type Query { a(first: Int): [Int] }")
+    operation = document("query ($n: Int) { a(first: $n) }").operation(None)
+
+    def measure(n: object) -> Measure:
+        return operation.measure(schema, {"n": n}, LIMITS)
+
+    assert measure(5) is measure(5)
+    assert measure(1) is not measure(True)  # which are one key to Python
+    assert measure([5]) == measure([5])  # which is no size, and no key
+    for n in range(100):
+        measure(n)
+    assert len(operation._measures) == MOST_MEASURES
