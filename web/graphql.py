@@ -163,10 +163,11 @@ async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
     # Python reads no more than 4,300 digits.
     if declared.isascii() and declared.isdigit() and (len(declared) > 19 or int(declared) > limit):
         raise _too_large(limit)
-    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task(loop)
     assert task is not None  # noqa: S101 - a server runs each request in one
     # asyncio.timeout() does the same, and a bit more, in twice the time: a tenth of a short answer.
-    timer = asyncio.get_running_loop().call_later(BODY_SECONDS, task.cancel)
+    timer = loop.call_later(BODY_SECONDS, task.cancel)
     try:
         return await _receive_all(receive, limit)
     except asyncio.CancelledError:

@@ -112,8 +112,8 @@ async def test_what_does_not_parse_is_refused(text: str) -> None:
 
 
 def test_what_is_asked_again_with_the_same_sizes_is_not_measured_again() -> None:
-    schema = build_schema("type Query { a(first: Int): [Int] }")
-    operation = document("query ($n: Int) { a(first: $n) }").operation(None)
+    schema = build_schema("type Query { a(first: Int): [A] } type A { b: Int }")
+    operation = document("query ($n: Int) { a(first: $n) { b } }").operation(None)
 
     def measure(n: object) -> Measure:
         return operation.measure(schema, {"n": n}, LIMITS)
