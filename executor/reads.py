@@ -63,6 +63,10 @@ class FromRow:
         return made
 
     @classmethod
+    async def look_ahead(cls, rows: Any, asked: "Selection", info: Any) -> None:
+        """Reads, for all rows of a list at once, what a field of each would else have to wait for. Raises Refusal."""
+
+    @classmethod
     def columns(cls) -> "Columns":
         known: Columns | None = cls.__dict__.get("_columns")
         if known is None:  # not as soon as the class is there: Strawberry has yet to look at it

@@ -55,6 +55,10 @@ class Rows(Sequence[Row]):
             return Rows(self.layout, self.records[at])
         return self.layout.row(self.records[at])
 
+    def column(self, path: str) -> list[Any]:
+        """Of all rows."""
+        return [self.layout.values(record, (path,))[0] for record in self.records]
+
     def values(self, at: int, paths: Sequence[str]) -> list[Any]:
         """Some columns of one row."""
         return self.layout.values(self.records[at], paths)

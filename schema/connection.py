@@ -1,10 +1,12 @@
 """Connections, whatever is in them (Relay's Cursor Connections Specification)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
 
 import strawberry
 
+from errors import Refusal
 from executor import FromRow, FromRows, Selection, is_alone, selection
 from models import NO_ROWS, Page, PageRequest
 from models.listing import Listing
@@ -72,6 +74,8 @@ class Connection(Generic[Node]):
 
         if is_alone(info):
             (page,) = await load([listing])
+            with suppress(Refusal):  # is met by the fields again, and told there
+                await node.look_ahead(page.rows, asked.below("nodes", "edges.node"), info)
         else:
             page = await info.context.loader((listing.shape, paths, request), load).load(listing)
         return cls._of_page(listing, page, asked, node)

@@ -23,6 +23,11 @@ class Loader(DataLoader[Any, Any]):
     def load(self, key: Any) -> Awaitable[Any]:
         return asyncio.shield(super().load(key))
 
+    def known(self, key: Any) -> asyncio.Future[Any] | None:
+        """The answer, where it has come already."""
+        answer: asyncio.Future[Any] | None = self.cache_map.get(key)
+        return answer if answer is not None and answer.done() else None
+
 
 class Caller(Protocol):
     """Who asks, over whatever it comes by."""

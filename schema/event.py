@@ -10,8 +10,8 @@ import strawberry
 
 import models
 from errors import Forbidden, Unauthenticated
-from executor import FromRow, reads, selection, the_one
-from models import EventList, EventStatus, Row, RsvpList, RsvpStatus
+from executor import FromRow, Selection, reads, selection, the_one
+from models import EventList, EventStatus, Row, Rows, RsvpList, RsvpStatus
 from schema.connection import PAGE, Connection, page_request
 from schema.context import Context, Info
 from schema.event_filter import NEWEST_FIRST, EventFilter, EventOrder
@@ -72,11 +72,19 @@ class Event(FromRow):
         description="The viewer's place, also one given up; null where there never was one.",
         metadata=reads(before=Context.meet_viewer),
     )
-    async def my_rsvp(self, info: Info) -> Annotated[Rsvp, strawberry.lazy("schema.rsvp")] | None:
+    def my_rsvp(self, info: Info) -> Annotated[Rsvp, strawberry.lazy("schema.rsvp")] | None:
         from schema.rsvp import Rsvp  # which stands on this file
 
         viewer = info.context.known_viewer
-        return await Rsvp.of_viewer(viewer.id, self.id, info) if viewer else None
+        place: Any = Rsvp.of_viewer(viewer.id, self.id, info) if viewer else None
+        return place  # type: ignore[no-any-return]  # or a coroutine, which the executor awaits
+
+    @classmethod
+    async def look_ahead(cls, rows: Rows, asked: Selection, info: Info) -> None:
+        from schema.rsvp import Rsvp  # which stands on this file
+
+        if "myRsvp" in asked and (viewer := info.context.known_viewer):
+            await Rsvp.read_ahead(viewer.id, rows.column("id"), asked["myRsvp"], info)
 
     @strawberry.field(
         description="Events that the viewer organises or attends and that overlap this one. One without an end lasts"
