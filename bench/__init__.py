@@ -6,5 +6,5 @@ measured, and how it is read: docs/performance.md.
 `works.py` says what is asked and `rivals` who is asked; `run.py` fills a database of `databases.py` with `data.py`,
 starts a `server.py` for each rival and asks by `load.py`, in turns. `feed.py`, `signin.py` and `subscribers.py` measure
 what is no question and answer. `report.py` makes the tables, `picture.py` the pictures, `targets.py` holds what is
-promised. `profile.py` and `deep_pages.py` are commands of their own.
+promised. `profile.py`, `deep_pages.py` and `simulation.py` are commands of their own.
 """
