@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import blake2b
 from types import FrameType
 from typing import Any
 
@@ -18,14 +19,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import models
 from auth import Accounts, Proxies
 from calendars.links import Links
-from models.changes import listen
+from models.changes import Change, listen
+from replicas import Replicas
+from replicas.limits import Rates, Shared
 from replicas.memory import Memory
+from replicas.redis import Redis
 from schema import build_executor
 from schema.live import Live
+from schema.wire import ChangeWire
 from settings import Settings, read_settings
 from web import graphiql, health, jwks, request_log
 from web.calendars import Calendars
 from web.graphql import GraphQLEndpoint
+from web.log import Requests
+from web.metrics import Metrics
 from web.operations import Operations
 from web.websocket import WebSocketEndpoint
 
@@ -51,23 +58,38 @@ def create_app(settings: Settings) -> FastAPI:
     logging.getLogger("planner").setLevel(settings.log_level.upper())
     logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
     request_log.keep_secrets_out()
-    accounts, links = Accounts(settings), Links(settings)
+    replicas, rates = _shared(settings)
+    accounts, links = Accounts(settings, rates), Links(settings)
     keys = accounts.sessions.access_tokens.keys
-    live = Live(Memory())
-    operations = Operations(build_executor(), accounts, live, links, proxies=Proxies(settings.trusted_proxies))
+    live = Live(replicas)
+    metrics, executor = Metrics(), build_executor()
+    metrics.watch(executor, lambda: accounts.passwords.pending)
+    operations = Operations(
+        executor,
+        accounts,
+        live,
+        links,
+        proxies=Proxies(settings.trusted_proxies),
+        metrics=metrics,
+        requests=Requests(settings.log_requests),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await models.open_database(settings)
         stop_listening, watching = listen(live.tell), asyncio.create_task(keys.watch())
         try:
+            await replicas.open()
             await accounts.passwords.warm()
-            with _told_to_stop(operations.stop):
-                yield
+            async with metrics.served(settings.metrics_host, settings.metrics_port):
+                with _told_to_stop(operations.stop):
+                    yield
         finally:
             operations.stop()
             await operations.finish()
             stop_listening()
+            await replicas.close()
+            await rates.close()
             watching.cancel()
             accounts.passwords.close()
             await models.close_database()
@@ -83,18 +105,32 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.allowed_origins:
         endpoint = CORSMiddleware(endpoint, **cors)
     app = Planner(endpoint, lifespan)
+    app.state.replicas = replicas
     sockets = WebSocketEndpoint(
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )
-    app.router.routes.append(WebSocketRoute("/graphql", sockets))
+    app.router.routes.append(WebSocketRoute("/graphql", metrics.count_sockets(sockets)))
     app.router.routes.extend(Calendars(links).routes())
     app.router.routes.extend(graphiql.routes())
     app.include_router(health.router)
     app.router.routes.append(jwks.route(keys))
     app.router.routes.append(Route("/", lambda _: RedirectResponse("/graphql")))
+    app.add_middleware(metrics.count_feeds)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, **cors)
     return app
+
+
+def _shared(settings: Settings) -> tuple[Replicas[Change], Rates]:
+    """What several processes share, where there are several."""
+    if not settings.redis_url:
+        return Memory(), Rates()
+    # Whoever has the secret belongs together, whatever else uses the same Redis.
+    name = "planner:" + blake2b(settings.secret_key.encode(), digest_size=8, person=b"planner.replicas").hexdigest()
+    return (
+        Redis(settings.redis_url, f"{name}:changes", ChangeWire()),
+        Rates(Shared(settings.redis_url, f"{name}:tries:")),
+    )
 
 
 @contextmanager

@@ -44,6 +44,18 @@ class Settings(BaseSettings):
     database_statement_seconds: float = Field(
         10, ge=0.1, le=600, description="A statement's time on PostgreSQL; then the answer is UNAVAILABLE."
     )
+    database_statement_cache: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="Prepared statements that a PostgreSQL connection keeps; 0 behind PgBouncer in transaction mode.",
+    )
+    redis_url: str = Field(
+        "",
+        repr=False,
+        description="redis://<user>:<password>@<host>:<port>/<number>, or rediss:// with TLS: by it several processes"
+        " tell each other of changes, and count tries together. If empty, one process serves alone.",
+    )
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     public_url: str = Field(
@@ -90,6 +102,19 @@ class Settings(BaseSettings):
         1_048_576, ge=1024, le=64 * 1024 * 1024, description="A larger request is refused: 413."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log tells.")
+    log_format: Literal["text", "json"] = Field("text", description="json writes an object a line, for collectors.")
+    log_requests: float = Field(
+        0, ge=0, le=1, description="The share of requests that get a line in the log; faults of the server's always do."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Where Prometheus reads the metrics; they are for the operator alone."
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Their port; each further worker takes the next one that is free. With 0 there are none.",
+    )
 
     @field_validator("secret_key")
     @classmethod
@@ -143,6 +168,18 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:// or postgresql://, and go on")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis(cls, value: str) -> str:
+        # No ?options: those of the package could switch off what keeps a process from waiting for Redis.
+        if value and not re.fullmatch(
+            r"rediss?://([^\s/?#@]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\d{0,5})?", value
+        ):
+            raise ValueError(
+                "must be an address like redis://user:password@127.0.0.1:6379/0, the password percent-encoded"
+            )
+        return value
+
 
 def read_settings(**overrides: object) -> Settings:
     """The settings, or SettingError with every bad key at once."""
@@ -160,5 +197,5 @@ def _line(problem: object) -> str:
     if problem["type"] == "missing":
         return f"{key} is not set. Put it into .env or the environment. {NEW_SECRET}"
     reason = problem["msg"].removeprefix("Value error, ")
-    shown = "(not shown)" if key in {"SECRET_KEY", "DATABASE_URL"} else repr(problem["input"])
+    shown = "(not shown)" if key in {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} else repr(problem["input"])
     return f"{key}={shown}: {reason}. .env.example tells what it may be."

@@ -14,8 +14,9 @@ _A_MINUTE = timedelta(minutes=1)
 
 
 def note(event: str, **facts: object) -> None:
-    """In logfmt; a fact that is None is left out."""
-    log.info(" ".join([f"event={event}", *(f"{name}={fact}" for name, fact in facts.items() if fact is not None)]))
+    """In logfmt, or where the log is in JSON, as its members; a fact that is None is left out."""
+    known = {"event": event, **{name: fact for name, fact in facts.items() if fact is not None}}
+    log.info(" ".join(f"{name}={fact}" for name, fact in known.items()), extra={"facts": known})
 
 
 class Flood:

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from prometheus_client import Counter
+
+REFUSED = Counter("planner_hashes_refused", "Passwords that found no place in the line before the threads, or lost it.")
+
 T = TypeVar("T")
 
 
@@ -18,6 +22,7 @@ class Full(Exception):
 
     def __init__(self, pending: int) -> None:
         super().__init__(f"{pending} are pending")
+        REFUSED.inc()
         self.pending = pending
 
 
@@ -29,7 +34,7 @@ class FairPool:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=initializer)
         self._lock = threading.Lock()
         self._working = 0  # threads
-        self._pending = 0  # what is not done yet, whether it waits or is being worked on
+        self._pending = 0
         # By asker, in the order of their turns; what each waits for, in the order in which it came.
         self._waiting: OrderedDict[str, dict[Future[Any], Callable[[], Any]]] = OrderedDict()
 
@@ -66,6 +71,11 @@ class FairPool:
     @property
     def threads(self) -> int:
         return self._threads
+
+    @property
+    def pending(self) -> int:
+        """What is not done yet, whether it waits or is being worked on."""
+        return self._pending
 
     def _make_room(self, asker: str) -> Future[Any] | None:
         """What somebody who has more in the line gives up: None where nobody has more than the asker would have."""

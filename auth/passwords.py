@@ -80,6 +80,11 @@ class Passwords:
     def close(self) -> None:
         self._pool.close()
 
+    @property
+    def pending(self) -> int:
+        """Hashes that are not done yet, whether they wait or are being worked on."""
+        return self._pool.pending
+
     async def hash(self, password: str, asker: str = "") -> str:
         """Of one that `weakness` found nothing wrong with. Raises Unavailable when too many wait."""
         return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))), asker)

@@ -6,6 +6,7 @@ import typer
 
 from auth.rotation import KeyRefused
 from cli.demo import demo
+from cli.doctor import doctor
 from cli.keys import keys
 from cli.migrate import migrate
 from cli.schema import schema
@@ -25,6 +26,7 @@ commands = typer.Typer(
 commands.command()(serve)
 commands.command()(migrate)
 commands.command()(schema)
+commands.command()(doctor)
 commands.command()(demo)
 commands.command()(stress)
 commands.add_typer(keys, name="keys")

@@ -4,31 +4,39 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
+from uvicorn.supervisors import Multiprocess
 
 import models
 from app import create_app
 from settings import Settings, read_settings
+from web.log import JsonLines
 
 UNREAD_SECONDS = 30
 
 
-def serve() -> None:
+def serve(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that serve together, by REDIS_URL.")] = 1,
+) -> None:
     """Serve the API, its explorer and its health checks, until Ctrl-C."""
     # uvicorn drains, and then gives the signal to whoever handled it before. To be stopped is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = read_settings()
+    if workers > 1 and not settings.redis_url:
+        sys.exit(f"--workers {workers} needs REDIS_URL, by which the processes tell each other of changes. Set it.")
     asyncio.run(_refuse_an_unready_database(settings))
     app = create_app(settings)  # before the address is told: it may refuse to start
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     sys.stderr.write(f"The explorer and the API: http://{f'[{host}]' if ':' in host else host}:{port}/graphql\n")
     config = uvicorn.Config(
-        app,
-        log_config=_logging(),
+        app if workers == 1 else "app:app",  # which each process makes for itself
+        workers=workers,
+        log_config=_logging(settings),
         # Never lower: at debug, websockets logs each frame and header, and so tokens and passwords.
         log_level="info" if settings.log_level == "debug" else settings.log_level,
         access_log=settings.log_level == "debug",
@@ -38,7 +46,10 @@ def serve() -> None:
         timeout_graceful_shutdown=5,
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end; uvicorn has already drained
-        uvicorn.Server(config).run(sockets=[listener])
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, [listener]).run()  # starts anew those that die
 
 
 async def _refuse_an_unready_database(settings: Settings) -> None:
@@ -62,8 +73,11 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _logging() -> dict[str, Any]:
+def _logging(settings: Settings) -> dict[str, Any]:
     """uvicorn's own, by which our loggers speak too."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"]["planner"] = {"handlers": ["default"], "propagate": False}
+    if settings.log_format == "json":
+        config["formatters"] = {name: {"()": JsonLines} for name in config["formatters"]}
+        config["root"] = {"handlers": ["default"], "level": "WARNING"}  # asyncio's, say: every line is to be read
     return config

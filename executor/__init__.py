@@ -4,7 +4,7 @@ Knows GraphQL and what a SELECT reads; no event, user or HTTP is named in this r
 """
 
 from executor.cost import Limits
-from executor.documents import UnknownOperation
+from executor.documents import Operation, UnknownOperation
 from executor.executor import Executor, NotAllowed, Result
 from executor.reads import FromRow, FromRows, Selection, is_alone, reads, selection, the_one
 
@@ -14,6 +14,7 @@ __all__ = [
     "FromRows",
     "Limits",
     "NotAllowed",
+    "Operation",
     "Result",
     "Selection",
     "UnknownOperation",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,20 +16,24 @@ from graphql.pyutils import is_awaitable
 from errors import Refusal
 from executor.compiler import Compiler
 from executor.cost import Limits
-from executor.documents import LONG, Document, Documents, Operation
+from executor.documents import LONG, Document, Documents, Operation, Text
 from executor.reads import befores_in
 
 ANYTHING = frozenset(OperationType)
+MOST_ERRORS = 20  # of a document: each may quote a large part of it
+# One, since the loop waits for its turn behind each thread that computes.
+_READER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reads-documents")
 
 
 @dataclass
 class Result:
     """`data` and `errors` as GraphQL §7.1 has them. `was_executed` is False where the request was refused before
-    anything ran: then there is no data, not even null."""
+    anything ran: then there is no data, not even null. `operation` is which one of a valid document it was."""
 
     data: dict[str, Any] | None
     errors: list[GraphQLError] = field(default_factory=list)
     was_executed: bool = True
+    operation: Operation | None = None
 
 
 class NotAllowed(Exception):
@@ -40,9 +45,9 @@ class NotAllowed(Exception):
 
 
 class _Refused(Exception):
-    def __init__(self, errors: list[GraphQLError]) -> None:
+    def __init__(self, errors: list[GraphQLError], operation: Operation | None = None) -> None:
         super().__init__()
-        self.result = Result(None, errors, was_executed=False)
+        self.result = Result(None, errors, was_executed=False, operation=operation)
 
 
 class Executor:
@@ -51,6 +56,11 @@ class Executor:
     def __init__(self, schema: GraphQLSchema, limits: Limits, as_read: Collection[str] = ()) -> None:
         self._schema, self._limits = schema, limits
         self._compiler, self._documents = Compiler(schema, as_read), Documents()
+
+    @property
+    def documents(self) -> Documents:
+        """What is kept of them, for who watches."""
+        return self._documents
 
     async def execute(
         self,
@@ -108,30 +118,34 @@ class Executor:
         operation = document.operation(name)
         if operation.kind not in allowed:
             raise NotAllowed(operation.kind)
-        self._measure(operation, given)  # first: validating is what a hostile document makes dear
+        self._refuse_what_is_dear(operation, given)  # first: validating is what a hostile document makes dear
         if document.errors is None:
             document.errors = await _beside_the_loop(text, self._validate, document)
         if document.errors:
             raise _Refused(document.errors)
         values = operation.variables(self._schema, given)
         if isinstance(values, list):
-            raise _Refused(values)
+            raise _Refused(values, operation)
+        if not operation.has_plan(values):
+            operation.keep(values, await _beside_the_loop(text, operation.compiled, self._compiler, values))
+            self._documents.weigh(document)
         return operation, values
 
     def _read(self, text: str) -> Document:
         try:
-            return Document(text, parse(text, max_tokens=self._limits.tokens))
+            return Document(text, parse(Text(text), max_tokens=self._limits.tokens))
         except GraphQLError as error:
             raise _Refused([error]) from None  # and is not kept: it costs no more than parsing
 
     def _validate(self, document: Document) -> list[GraphQLError]:
         # Without what a scalar raised, such as Python at 5,000 digits: the document's fault is not the server's.
-        return [GraphQLError(error.message, error.nodes) for error in validate(self._schema, document.parsed)]
+        found = validate(self._schema, document.parsed, max_errors=MOST_ERRORS)
+        return [GraphQLError(error.message, error.nodes) for error in found]
 
-    def _measure(self, operation: Operation, given: Mapping[str, Any]) -> None:
-        measure = operation.measure(self._schema, given, self._limits)
+    def _refuse_what_is_dear(self, operation: Operation, given: Mapping[str, Any]) -> None:
         try:
-            self._limits.refuse(measure)
+            self._limits.refuse_variables(given)
+            self._limits.refuse(operation.measure(self._schema, given, self._limits))
         except Refusal as refusal:
             raise _Refused([GraphQLError(str(refusal), original_error=refusal)]) from None
 
@@ -140,7 +154,7 @@ class Executor:
     ) -> Result:
         plan = operation.plan(self._compiler, values)
         if plan is not None:
-            return Result(*await plan.run(root, context, values))
+            return Result(*await plan.run(root, context, values), operation=operation)
         for before in befores_in(self._schema):
             await before(context)
         ran = execute(
@@ -152,9 +166,11 @@ class Executor:
             operation.name,
         )
         ran = await ran if not isinstance(ran, ExecutionResult) else ran
-        return Result(ran.data, ran.errors or [])
+        return Result(ran.data, ran.errors or [], operation=operation)
 
 
 async def _beside_the_loop(text: str, work: Any, *given: Any) -> Any:
     """In a thread, where it could keep the event loop from everybody else: there, others have their turns."""
-    return await asyncio.to_thread(work, *given) if len(text) > LONG else work(*given)
+    if len(text) <= LONG:
+        return work(*given)
+    return await asyncio.get_running_loop().run_in_executor(_READER, work, *given)

@@ -27,7 +27,7 @@ def database_config(settings: Settings) -> dict[str, Any]:
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
-    if settings.database_url.startswith("sqlite://"):
+    if is_on_sqlite(settings):
         return {
             "engine": "models.engines.sqlite",
             "credentials": {
@@ -69,6 +69,7 @@ def _connection(settings: Settings) -> dict[str, Any]:
             "maxsize": settings.database_pool_size,
             "wait_seconds": settings.database_wait_seconds,
             "timeout": settings.database_wait_seconds,
+            "statement_cache_size": settings.database_statement_cache,
             # A row that a frozen server holds must not take the connections of all the others: they wait for it
             # within bounds too, and PostgreSQL ends a transaction that says nothing any more.
             "server_settings": {
@@ -142,11 +143,22 @@ async def close_database() -> None:
     await Tortoise.close_connections()
 
 
-def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
+def is_on_sqlite(settings: Settings) -> bool:
+    return settings.database_url.startswith("sqlite://")
+
+
+def told_place(settings: Settings) -> str:
+    """Where the database is, without user and password."""
+    if is_on_sqlite(settings):
+        return str(sqlite_file(settings))
     parts = urlsplit(settings.database_url)
-    on_sqlite = parts.scheme == "sqlite"
     host = parts.hostname or parse_qs(parts.query).get("host", [""])[-1]
-    where = str(sqlite_file(settings)) if on_sqlite else f"{host}:{parts.port or 5432}{parts.path}"
+    return f"{host}:{parts.port or 5432}{parts.path}"
+
+
+def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
     cause = error.__cause__ or error
     said = " ".join(str(cause).split()) or type(cause).__name__
-    return DatabaseUnreachable(f"The database {where} cannot be used: {said}. DATABASE_URL says where it is.")
+    return DatabaseUnreachable(
+        f"The database {told_place(settings)} cannot be used: {said}. DATABASE_URL says where it is."
+    )

@@ -106,13 +106,18 @@ def _alone(settings: Settings) -> AbstractAsyncContextManager[None]:
 @asynccontextmanager
 async def _alone_on_postgresql(credentials: dict[str, Any]) -> AsyncIterator[None]:
     # On a connection of its own: Tortoise's come from a pool, and the lock belongs to one.
-    keys = ("host", "port", "user", "password", "database", "ssl", "timeout")
+    keys = ("host", "port", "user", "password", "database", "ssl", "timeout", "statement_cache_size")
     connection = await asyncpg.connect(**{key: credentials[key] for key in keys})
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        yield
+        # Of a transaction, and not of the connection: behind PgBouncer that one goes on, and would keep the lock.
+        async with connection.transaction():
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await connection.execute("SET LOCAL lock_timeout = 0")
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            yield
     finally:
-        await connection.close()  # which unlocks
+        await connection.close()
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """What several processes share: word of changes.
 
-A message is published to a topic, and heard by whoever subscribes to it, in the order in which it was published. All of
-a process share the one object: nobody changes it. Between processes it travels as JSON, so it is a dataclass of text,
-numbers, aware instants, None, and lists and mappings of these.
+A message is published to a topic, and heard by whoever subscribes to it. All of a process share the one object: nobody
+changes it. In one process messages are heard in the order in which they were published. Between processes, those of one
+line are heard in the order of the line, whichever process published them: see `Wire` and order.py.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from errors import Unavailable
 
@@ -27,10 +28,47 @@ class FellBehind(Unavailable):
         super().__init__("More changed than was read in time, so some of it is lost here. Subscribe anew.", 1)
 
 
+class Missed(FellBehind):
+    """Word of other processes did not come, or not in its order: who subscribes cannot be told all that changed."""
+
+
+class Apart(Unavailable):
+    """Word of other processes does not come at present, so nobody can subscribe."""
+
+    def __init__(self) -> None:
+        super().__init__("What changes cannot be told at present. Subscribe again in a moment.", 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its line a message stands: it takes the line from one number to another, and the next begins there.
+
+    A line begins at 0. A message without numbers is part of the next one of its line, which the same process publishes
+    next.
+    """
+
+    line: str
+    begins: int | None = None
+    ends: int | None = None
+
+
+class Wire(Protocol[Message]):
+    """Messages between processes."""
+
+    def write(self, message: Message) -> Any:
+        """What orjson writes: text, numbers, aware instants, None, and lists and mappings of these."""
+
+    def read(self, written: Any) -> Message:
+        """What `write` gave, once it was JSON. Raises LookupError, TypeError or ValueError where it is none."""
+
+    def place(self, message: Message) -> Place: ...
+
+
 class Subscription(Generic[Message]):
     """Messages as they come: `with replicas.subscribe(...) as heard: async for message in heard`.
 
-    Raises FellBehind where more than MOST_WAITING wait to be taken: none of those is kept.
+    Raises FellBehind where more than MOST_WAITING wait to be taken, or some were missed: none of those that wait is
+    kept.
     """
 
     def __init__(self, wants: Callable[[Message], bool], leave: Callable[["Subscription[Message]"], None]) -> None:
@@ -41,19 +79,32 @@ class Subscription(Generic[Message]):
 
     def offer(self, message: Message) -> None:
         """Raises nothing: who publishes is not to suffer from who subscribes."""
-        if self._end:
+        if not self._hears_of(message):
             return
-        try:
-            if not self._wants(message):  # asked here, so that the unwanted wakes nobody and fills no queue
-                return
-            if len(self._waiting) == MOST_WAITING:
-                raise FellBehind
+        if len(self._waiting) == MOST_WAITING:
+            self.end(FellBehind())
+        else:
             self._waiting.append(message)
-        except Exception as end:
-            if not isinstance(end, FellBehind):
-                log.exception("a subscriber failed on a message")
-            self._waiting.clear()
-            self._end = end
+            self._news.set()
+
+    def miss(self, message: Message) -> None:
+        """The message came too late to be told: who wants it is told so."""
+        if self._hears_of(message):
+            self.end(Missed())
+
+    def _hears_of(self, message: Message) -> bool:
+        # Asked while publishing, so that the unwanted wakes nobody and fills no queue.
+        try:
+            return self._end is None and self._wants(message)
+        except Exception as failure:
+            log.exception("a subscriber failed on a message")
+            self.end(failure)
+            return False
+
+    def end(self, reason: Exception) -> None:
+        """Who subscribes meets it next, and nothing else."""
+        self._waiting.clear()
+        self._end = self._end or reason
         self._news.set()
 
     async def __anext__(self) -> Message:
@@ -82,3 +133,14 @@ class Replicas(ABC, Generic[Message]):
     @abstractmethod
     def subscribe(self, *topics: str, wants: Callable[[Message], bool] = lambda _: True) -> Subscription[Message]:
         """What is published from now on. `wants` decides at once, for every message."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether word of the other processes comes; where it does not, `subscribe` raises Apart."""
+        return True
+
+    async def open(self) -> None:
+        """In the event loop, before anything is published."""
+
+    async def close(self) -> None:
+        """What was published is told to the other processes first."""

@@ -5,23 +5,35 @@ The package `limits` counts, in windows that begin with the first try. Where the
 which takes 21 ms where there are 100,000 (measured).
 
 What one kind of try fills, it takes from itself: a flood of one makes no count of another's forgotten.
+
+Where several processes serve, Redis counts for all of them. While it does not answer, each counts for itself.
 """
 
+import asyncio
+import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from math import ceil
+from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from errors import RateLimited
+from replicas.redis import connections
 
 MOST = 100_000  # counts in a process's memory, some 30 MB: a flood of made-up names takes no more
+ANSWER_SECONDS = 0.25  # for Redis: a try that waits longer is counted here
+REST_SECONDS = 1.0  # after it did not answer, it is not asked for as long
+
+log = logging.getLogger("planner.replicas")
 
 
 @dataclass(frozen=True)
@@ -60,10 +72,19 @@ class Rates:
         taken = [(window, count) for count in counts for window in count.windows]
         full = [one for one in taken if not await self._limiter.test(one[0], one[1].kind, one[1].name)]
         if not full:
-            # Where others share the storage, one of them may have come in between.
-            full = [one for one in taken if not await self._limiter.hit(one[0], one[1].kind, one[1].name)]
+            full = await self._hit(taken)
         if full:
             raise RateLimited(max([await self._wait(window, count) for window, count in full]))
+
+    async def _hit(self, taken: Sequence[tuple[RateLimitItem, Count]]) -> list[tuple[RateLimitItem, Count]]:
+        """Counts the try. Where others share the storage, one of them may have filled a window in between: that one is
+        the answer, and nothing stays counted, else a thousand at once would fill the hour and the day too."""
+        for number, (window, count) in enumerate(taken, 1):
+            if not await self._limiter.hit(window, count.kind, count.name):
+                for also, of in taken[:number]:
+                    await self._limiter.hit(also, of.kind, of.name, cost=-1)
+                return [(window, count)]
+        return []
 
     async def give_back(self, *counts: Count) -> None:
         """Undoes one `take`."""
@@ -74,6 +95,10 @@ class Rates:
     async def clear(self, count: Count) -> None:
         for window in count.windows:
             await self._limiter.clear(window, count.kind, count.name)
+
+    async def close(self) -> None:
+        if isinstance(self._storage, Shared):
+            await self._storage.close()
 
     async def _wait(self, window: RateLimitItem, count: Count) -> int:
         ends = await self._storage.get_expiry(window.key_for(count.kind, count.name))
@@ -143,3 +168,87 @@ class Memory(Storage):
                 del counts[key]
         if len(self) >= self._most:
             max(self._kinds.values(), key=len).popitem(last=False)
+
+
+# What is given back was taken in this window, or in one that is over: then there is nothing to take it from.
+_INCREASE = """
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+if count <= 0 then
+    redis.call('DEL', KEYS[1])
+    return 0
+end
+if count == tonumber(ARGV[1]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return count
+"""
+
+
+class Shared(Storage):
+    """Counts in Redis, which forgets them when their window is over. `prefix` is the installation's own.
+
+    They are kept in this process as well: where Redis does not answer, what was tried here is not begun anew.
+    """
+
+    STORAGE_SCHEME = None  # not found by an address
+
+    def __init__(self, url: str, prefix: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._redis = Redis(connection_pool=connections(url, ANSWER_SECONDS, most=16))
+        self._increase = self._redis.register_script(_INCREASE)
+        self._here = Memory(clock)
+        self._prefix, self._clock = prefix, clock
+        self._answers, self._rests_until = True, 0.0
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        here = await self._here.incr(key, expiry, amount)
+        asked = await self._asked(lambda: self._increase([self._prefix + key], [amount, ceil(expiry * 1000)]), here)
+        return int(asked)
+
+    async def get(self, key: str) -> int:
+        return int(await self._asked(lambda: self._redis.get(self._prefix + key), await self._here.get(key)) or 0)
+
+    async def get_expiry(self, key: str) -> float:
+        left = await self._asked(lambda: self._redis.pttl(self._prefix + key), None)
+        if left is None:
+            return await self._here.get_expiry(key)
+        return self._clock() + max(0, int(left)) / 1000
+
+    async def clear(self, key: str) -> None:
+        await self._here.clear(key)
+        await self._asked(lambda: self._redis.delete(self._prefix + key), None)
+
+    async def reset(self) -> int | None:
+        forgotten = [key async for key in self._redis.scan_iter(f"{self._prefix}*")]
+        await self._here.reset()
+        return int(await self._redis.delete(*forgotten)) if forgotten else 0
+
+    async def check(self) -> bool:
+        return bool(await self._asked(self._redis.ping, False))
+
+    async def close(self) -> None:
+        await self._redis.aclose(close_connection_pool=True)
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        return RedisError
+
+    async def _asked(self, ask: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
+        """Redis's answer, or the other where it gives none in time. Then it rests: no more tries wait for it."""
+        if time.monotonic() < self._rests_until:
+            return otherwise
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await ask()
+        except (RedisError, OSError) as problem:
+            if self._answers:
+                # Of the problem its kind alone: a text of the package's might hold what the address holds.
+                log.warning("Redis, to count: %s; each process counts for itself", type(problem).__name__)
+            self._answers = False
+            self._rests_until = time.monotonic() + REST_SECONDS
+            await self._redis.connection_pool.disconnect(inuse_connections=False)  # they broke too
+            return otherwise
+        if not self._answers:
+            self._answers = True
+            log.info("Redis: tries are counted for all processes again")
+        return answer

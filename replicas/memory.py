@@ -23,6 +23,16 @@ class Memory(Replicas[Message]):
     def subscribers(self, topic: str) -> int:
         return len(self._subscriptions.get(topic, ()))
 
+    def miss(self, topic: str, message: Message) -> None:
+        """Ends who wants a message that can no longer be told in its order."""
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.miss(message)
+
+    def end(self, reason: Exception) -> None:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.end(reason)
+
     def _forget(self, topics: tuple[str, ...], subscription: Subscription[Message]) -> None:
         for topic in topics:
             heard_by = self._subscriptions.get(topic, {})

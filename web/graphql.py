@@ -66,13 +66,15 @@ class GraphQLEndpoint:
                 if not _takes_streams(accept):
                     raise
                 answers = await self._operations.open(asked, context, allowed)
-                await sse.Stream(self._operations, receive, send).answer(answers, caller, request_id)
+                with self._operations.metrics.streams.track_inprogress():
+                    await sse.Stream(self._operations, receive, send).answer(answers, caller, request_id)
                 return
             # Nothing was executed: an honest status for clients that know the newer media type.
             status = 400 if not answer.was_executed and media_type == RESPONSE_JSON else 200
             body, extra = answer.body, _retry_after(answer.body) if "errors" in answer.body else {}
         except RefusedRequest as refused:
             status, body, extra = refused.status, {"errors": [refused.shape(request_id)]}, refused.headers
+            self._operations.requests.refused(request_id, status)
         except ClientGone:
             return
         except Exception as fault:  # in this file, then: what resolvers raise comes back in the result

@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 from graphql import GraphQLError
+from prometheus_client import Counter
 
 from errors import ErrorCode, QueryTooComplex, Refusal
 
 LONGEST = 500  # characters of a message that quotes the document: it may quote a megabyte
 log = logging.getLogger("planner.graphql")
+ERRORS = Counter("planner_errors", "Errors that clients were told.", ["code"])
 
 
 def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
@@ -31,6 +33,7 @@ def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
             "message": f"The server could not answer. Ask its operator about request {request_id}.",
             "extensions": {"code": ErrorCode.INTERNAL.value, "requestId": request_id},
         }
+    ERRORS.labels(entry["extensions"]["code"]).inc()
     return entry
 
 

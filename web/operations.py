@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from schema.context import Context
 from schema.live import Live
 from web.caller import Caller
 from web.graphql_errors import cause_of, shape
+from web.log import REQUEST_ID, Requests
+from web.metrics import Metrics
 
 QUERIES = frozenset({OperationType.QUERY})
 QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
@@ -86,6 +89,11 @@ class Answer:
         body = {"data": result.data, "errors": shaped} if result.was_executed else {"errors": shaped}
         return cls(body, result.was_executed)
 
+    @property
+    def codes(self) -> list[str]:
+        """Of its errors."""
+        return [error["extensions"]["code"] for error in self.body.get("errors", ())]
+
 
 class Operations:
     """`clock` says what time it is, aware and in UTC."""
@@ -98,16 +106,20 @@ class Operations:
         links: Links,
         *,
         proxies: Proxies,
+        metrics: Metrics | None = None,
+        requests: Requests | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         session_check_seconds: float = SESSION_CHECK_SECONDS,
     ) -> None:
         self._executor, self._accounts, self._live, self._clock = executor, accounts, live, clock
         self._links, self.proxies = links, proxies
+        self.metrics, self.requests = metrics or Metrics(), requests or Requests()
         self._session_check_seconds = session_check_seconds
         self._running: set[asyncio.Task[Any]] = set()
         self.stopping = asyncio.Event()
 
     def context(self, caller: Caller, request_id: str) -> Context:
+        REQUEST_ID.set(request_id)
         return Context(
             accounts=self._accounts,
             live=self._live,
@@ -121,6 +133,7 @@ class Operations:
         self, asked: Asked, context: Context, allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS
     ) -> Answer:
         """Raises RefusedRequest; IsSubscription where it is one."""
+        begun = time.perf_counter()
         try:
             result = await self._executor.execute(
                 asked.query, asked.variables, asked.operation_name, context=context, allowed=allowed
@@ -131,7 +144,12 @@ class Operations:
             if refused.kind is OperationType.SUBSCRIPTION:
                 raise IsSubscription from None
             raise RefusedRequest(405, "GET runs queries only. Use POST.", {"allow": "POST"}) from None
-        return Answer.of(result, context.request_id)
+        seconds = time.perf_counter() - begun
+        self.metrics.operations.note(result.operation, seconds)
+        answer = Answer.of(result, context.request_id)
+        if result.errors or self.requests.are_sampled:
+            self.requests.ran(result.operation, context, seconds, answer.codes)
+        return answer
 
     async def open(
         self,
@@ -152,12 +170,24 @@ class Operations:
 
     async def _subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
         results = self._executor.subscribe(asked.query, asked.variables, asked.operation_name, context=context)
-        async with aclosing(results):
-            async for result in results:
-                for error in result.errors:
-                    if isinstance(cause := cause_of(error), FellBehind):
-                        raise cause
-                yield Answer.of(result, context.request_id)
+        begun, operation, codes = time.perf_counter(), None, list[str]()
+        try:
+            with self.metrics.subscriptions.track_inprogress():
+                async with aclosing(results):
+                    async for result in results:
+                        self._raise_if_fell_behind(result)
+                        answer = Answer.of(result, context.request_id)
+                        operation, codes = result.operation, answer.codes
+                        self.metrics.told.inc()
+                        yield answer
+        finally:
+            self.requests.ran(operation, context, time.perf_counter() - begun, codes)
+
+    def _raise_if_fell_behind(self, result: Result) -> None:
+        for error in result.errors:
+            if isinstance(cause := cause_of(error), FellBehind):
+                self.metrics.fell_behind.inc()
+                raise cause
 
     async def _to_its_end(self, coroutine: Any, at_work: set[asyncio.Task[Any]] | None) -> Any:
         task = asyncio.ensure_future(coroutine)

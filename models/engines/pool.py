@@ -9,8 +9,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
+
+POOLS: "WeakSet[Pool]" = WeakSet()  # of the process, for who watches it
 
 
 class Pool:
@@ -24,6 +27,8 @@ class Pool:
         self._making = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._is_closing = False
+        self.waits = 0  # times that none was free
+        POOLS.add(self)
 
     @property
     def size(self) -> int:
@@ -32,6 +37,10 @@ class Pool:
     @property
     def free(self) -> int:
         return len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
 
     def take(self) -> Any | None:
         """A connection, where one is free."""
@@ -52,6 +61,7 @@ class Pool:
                 return connection
             if self.size < self.most:
                 return await self._make()
+            self.waits += 1
             await self._wait()
 
     def release(self, connection: Any, *, is_usable: bool = True) -> None:

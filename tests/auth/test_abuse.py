@@ -409,6 +409,7 @@ async def test_tries_that_are_held_up_are_logged_and_a_flood_of_them_in_few_line
 ) -> None:
     await world.holds_up("ana", OFFICE)
     caplog.set_level("INFO", "planner.audit")
+    caplog.clear()
 
     def lines() -> list[str]:
         written = [record.message for record in caplog.records if record.name == "planner.audit"]
@@ -433,6 +434,7 @@ async def test_a_sign_in_that_finds_the_line_full_is_logged(
     world: World, ana: tuple[Viewer, Tokens], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "planner.audit")
+    caplog.clear()
     world.accounts.passwords._pool._pending = 1000
 
     assert {await world.signs_in("ana", OFFICE) for _ in range(50)} == {"Unavailable"}

@@ -1,0 +1,210 @@
+"""What Prometheus is told, and the small server that tells it, on a port of its own. docs/monitoring.md names each
+metric; tests/web/test_metrics.py compares.
+
+An operation is noted as often as there are requests, so in plain lists: a Histogram of prometheus_client takes 9 times
+as long. All else is counted where it happens, or kept there anyway and read when it is asked for. Names of operations
+are the clients', and each costs memory here and in Prometheus: see OperationTimes.
+"""
+
+import asyncio
+import logging
+import time
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from itertools import accumulate
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from calendars.links import ROOT
+from executor import Executor, Operation
+from models.engines.pool import POOLS, Pool
+
+MOST_NAMES = 100
+LONGEST_NAME = 64  # characters
+ANONYMOUS, OTHER, REFUSED = "anonymous", "other", "refused"
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LAG_EVERY_SECONDS = 0.25
+MOST_WORKERS = 64  # that may share a machine, each on a port of its own
+
+log = logging.getLogger("planner.metrics")
+
+
+class OperationTimes(Collector):
+    """How long operations took, by name and kind.
+
+    A name is told as it is when its document was kept and used again, and MOST_NAMES were not told before it: what
+    clients make up each time, and whatever a hostile one sends, is `other`. A document that is not valid, or asks for
+    too much, is `refused`.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str | None, str], _Times] = {}
+        self._refused = self._times[REFUSED, ""] = _Times()
+        self._names = 0
+
+    def note(self, operation: Operation | None, seconds: float) -> None:
+        times = self._refused if operation is None else self._times.get(operation.label) or self._of(operation)
+        times.buckets[bisect_left(SECONDS, seconds)] += 1
+        times.seconds += seconds
+
+    def _of(self, operation: Operation) -> "_Times":
+        name, kind = operation.label
+        if name is not None:
+            is_unfit = name in {ANONYMOUS, OTHER, REFUSED} or len(name) > LONGEST_NAME
+            if is_unfit or not operation.document.was_used_again or self._names >= MOST_NAMES:
+                name = OTHER
+            else:
+                self._names += 1
+        return self._times.setdefault((name, kind), _Times())
+
+    def collect(self) -> Iterable[Metric]:
+        told = HistogramMetricFamily(
+            "planner_operation_seconds", "GraphQL operations by how long they took.", labels=["operation", "kind"]
+        )
+        for (name, kind), times in [*self._times.items()]:  # a copy: this is another thread
+            told.add_metric([name or ANONYMOUS, kind], times.told, times.seconds)
+        yield told
+
+
+class _Times:
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets, self.seconds = [0] * (len(SECONDS) + 1), 0.0
+
+    @property
+    def told(self) -> list[tuple[str, float]]:
+        """Each bucket holds those below it too, as Prometheus wants them."""
+        return [*zip(_BOUNDS, accumulate(self.buckets), strict=True)]
+
+
+_BOUNDS = [*(str(float(bound)) for bound in SECONDS), "+Inf"]
+
+
+class _Count(Collector):
+    """A number that is kept elsewhere and only grows."""
+
+    def __init__(self, name: str, meaning: str, read: Callable[[], int]) -> None:
+        self._name, self._meaning, self._read = name, meaning, read
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._meaning, value=self._read())
+
+
+class _InProgress:
+    """Not a function: Starlette's routes would call that with a WebSocket."""
+
+    def __init__(self, gauge: Gauge, app: ASGIApp) -> None:
+        self._gauge, self._app = gauge, app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._gauge.track_inprogress():
+            await self._app(scope, receive, send)
+
+
+class Metrics:
+    """Of one application. What whole processes count, such as memory and refused tries, is told with it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(REGISTRY)
+        self.operations = OperationTimes()
+        self.registry.register(self.operations)
+        self.sockets = Gauge("planner_websockets", "Open WebSockets.", registry=self.registry)
+        self.streams = Gauge("planner_streams", "Open streams of server-sent events.", registry=self.registry)
+        self.subscriptions = Gauge("planner_subscriptions", "Subscriptions that are heard.", registry=self.registry)
+        self.told = Counter("planner_subscription_answers", "Answers that subscriptions gave.", registry=self.registry)
+        self.fell_behind = Counter(
+            "planner_subscriptions_fell_behind",
+            "Subscriptions that ended since their client read too slowly, or word of changes was lost.",
+            registry=self.registry,
+        )
+        self.feeds = Counter("planner_feeds", "Answers to calendar programs.", ["status"], registry=self.registry)
+        self.lag = Histogram(
+            "planner_loop_lag_seconds",
+            "How late the event loop came to a timer.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+            registry=self.registry,
+        )
+
+    def watch(self, executor: Executor, pending_hashes: Callable[[], int]) -> None:
+        """Tells what is kept by these, and by the pools."""
+        documents = executor.documents
+        self._read("planner_documents_kept", "Documents that are kept.", documents.__len__)
+        self._count("planner_documents_found", "Documents that were found.", lambda: documents.found)
+        self._count("planner_documents_not_found", "Documents that had to be parsed.", lambda: documents.not_found)
+        self._read("planner_hashes_pending", "Passwords that are hashed or wait for it.", pending_hashes)
+        connections = "planner_database_connections"
+        self._read(connections, "Connections to PostgreSQL.", lambda: _sum(lambda pool: pool.size))
+        self._read(f"{connections}_free", "Those that nobody uses.", lambda: _sum(lambda pool: pool.free))
+        self._read(f"{connections}_most", "As many as there may be.", lambda: _sum(lambda pool: pool.most))
+        self._read("planner_database_waiting", "Who waits for a connection.", lambda: _sum(lambda pool: pool.waiting))
+        self._count("planner_database_waits", "Times that none was free.", lambda: _sum(lambda pool: pool.waits))
+
+    def _read(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        Gauge(name, meaning, registry=self.registry).set_function(read)
+
+    def _count(self, name: str, meaning: str, read: Callable[[], int]) -> None:
+        self.registry.register(_Count(name, meaning, read))
+
+    def count_sockets(self, endpoint: ASGIApp) -> ASGIApp:
+        return _InProgress(self.sockets, endpoint)
+
+    def count_feeds(self, app: ASGIApp) -> ASGIApp:
+        """What the application answers below the calendars' address, by status."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def count(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    self.feeds.labels(message["status"]).inc()
+                await send(message)
+
+            is_feed = scope["type"] == "http" and scope["path"].startswith(f"{ROOT}/")
+            await app(scope, receive, count if is_feed else send)
+
+        return counted
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """Tells whoever asks at this port, or the next that is free: at which; at none where it is 0. By a thread: it
+        answers while the event loop is blocked, which is when somebody wants to know. Raises OSError where no port is
+        free."""
+        if not port:
+            yield port
+            return
+        server, thread = _listen(self.registry, host, port)
+        log.info("metrics at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, server.server_port)
+        watching = asyncio.create_task(self._watch_the_loop())
+        try:
+            yield server.server_port
+        finally:
+            watching.cancel()
+            await asyncio.to_thread(server.shutdown)  # up to half a second
+            server.server_close()
+            thread.join()
+
+    async def _watch_the_loop(self) -> None:
+        while True:
+            due = time.monotonic() + LAG_EVERY_SECONDS  # loop.time() stands still while the loop is busy
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self.lag.observe(max(0.0, time.monotonic() - due))
+
+
+def _listen(registry: CollectorRegistry, host: str, port: int) -> tuple[WSGIServer, Thread]:
+    """At the first of the ports from this one on that is free: workers and their successors share them out."""
+    for tried in range(port, port + MOST_WORKERS):
+        with suppress(OSError):
+            return start_http_server(tried, host, registry)
+    raise OSError(
+        f"No port from {port} to {port + MOST_WORKERS - 1} is free at {host}. Set METRICS_HOST or METRICS_PORT."
+    )
+
+
+def _sum(read: Callable[[Pool], int]) -> int:
+    return sum(read(pool) for pool in [*POOLS])
