@@ -36,6 +36,8 @@ from web.metrics import Metrics
 from web.operations import Operations
 from web.websocket import WebSocketEndpoint
 
+GOODBYE_SECONDS = 0.5  # for sockets and streams to be ended, before the server itself begins to stop
+
 
 class Planner(FastAPI):
     """Answers /graphql ahead of FastAPI, whose middleware and routes take half as long again as a short answer does;
@@ -142,7 +144,8 @@ def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
 
     def asked(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop)
-        before[signal.Signals(number)](number, frame)
+        # Later, since uvicorn would close the sockets itself, and say 1012, where it is quicker than they are.
+        loop.call_soon_threadsafe(loop.call_later, GOODBYE_SECONDS, before[signal.Signals(number)], number, frame)
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -48,7 +48,7 @@ class Operation:
         self._variables: Variables | None = None
         self._sizes: tuple[str, ...] | None = None  # the variables that its measure depends on
         self._measures: OrderedDict[tuple[Any, ...], Measure] = OrderedDict()
-        self._fields = 0  # of a plan, at most
+        self._selections = 0  # a plan has no more fields
         self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
 
     def measure(self, schema: GraphQLSchema, given: Mapping[str, Any], limits: Limits) -> Measure:
@@ -59,7 +59,7 @@ class Operation:
             known = None  # one of them is a list or an object, which is for the coercion of variables to refuse
         if known is None:
             known = Measure.of(self.definition, self.document.parsed, schema, given, limits)
-            self._sizes, self._fields = known.variables, known.fields
+            self._sizes, self._selections = known.variables, known.selections
             with suppress(TypeError):
                 self._measures[self._key(given)] = known
             if len(self._measures) > MOST_MEASURES:
@@ -103,7 +103,7 @@ class Operation:
 
     @property
     def weight(self) -> int:
-        return len(self._plans) * self._fields
+        return len(self._plans) * self._selections
 
     def _conditions(self, variables: VariableValues) -> tuple[Any, ...]:
         return tuple(variables.coerced.get(name) for name in self.document.conditions)

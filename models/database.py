@@ -69,6 +69,8 @@ def _connection(settings: Settings) -> dict[str, Any]:
             "maxsize": settings.database_pool_size,
             "wait_seconds": settings.database_wait_seconds,
             "timeout": settings.database_wait_seconds,
+            # Where the way to PostgreSQL is silent, its own limits are not heard of.
+            "command_timeout": settings.database_statement_seconds + settings.database_wait_seconds,
             "statement_cache_size": settings.database_statement_cache,
             # A row that a frozen server holds must not take the connections of all the others: they wait for it
             # within bounds too, and PostgreSQL ends a transaction that says nothing any more.

@@ -95,7 +95,7 @@ class Rsvp(Model):
                 place = await give(key, user, now, paths)
                 event = {name: value for name, value in place["event"].items() if name in _EVENT_OWN}
                 told += [
-                    RsvpChanged(place["id"], event_id, user_id, place["status"]),
+                    RsvpChanged(place["id"], event["id"], user_id, place["status"]),
                     EventChanged(ChangeKind.UPDATED, event["id"], _before(event), event),
                 ]
                 return place

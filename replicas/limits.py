@@ -30,8 +30,8 @@ from errors import RateLimited
 from replicas.redis import connections
 
 MOST = 100_000  # counts in a process's memory, some 30 MB: a flood of made-up names takes no more
-ANSWER_SECONDS = 0.25  # for Redis: a try that waits longer is counted here
-REST_SECONDS = 1.0  # after it did not answer, it is not asked for as long
+ANSWER_SECONDS = 1.0  # for Redis, also where hundreds try at once: a try that waits longer is counted here
+REST_SECONDS = 1.0  # after it did not answer, it is not asked for as long; then by one try
 
 log = logging.getLogger("planner.replicas")
 
@@ -237,6 +237,8 @@ class Shared(Storage):
         """Redis's answer, or the other where it gives none in time. Then it rests: no more tries wait for it."""
         if time.monotonic() < self._rests_until:
             return otherwise
+        if not self._answers:
+            self._rests_until = time.monotonic() + ANSWER_SECONDS  # for the others, while this one finds out
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await ask()
@@ -249,6 +251,6 @@ class Shared(Storage):
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # they broke too
             return otherwise
         if not self._answers:
-            self._answers = True
+            self._answers, self._rests_until = True, 0.0
             log.info("Redis: tries are counted for all processes again")
         return answer

@@ -14,6 +14,7 @@ Until Redis answers again, `subscribe` raises Apart. docs/decisions/0020-replica
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import defaultdict, deque
@@ -222,7 +223,7 @@ class Redis(Replicas[Message]):
         self._news.set()  # says at once that it is here
         while True:
             async with asyncio.timeout(self._silent_seconds):
-                _, _, said = await connection.read_response(timeout=2 * self._silent_seconds)
+                _, _, said = await connection.read_response(timeout=math.inf)
             self._hear(said)
             await asyncio.sleep(0)  # what has come already is read without a pause, and a flood of it would have no end
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from strawberry.dataloader import DataLoader
 from strawberry.types.info import Info as StrawberryInfo
@@ -16,17 +16,32 @@ from calendars.links import Links
 from errors import Refusal, Unauthenticated, Unavailable
 from schema.live import Live
 
+T = TypeVar("T")
+
 
 class Loader(DataLoader[Any, Any]):
     """Fields that ask the same share one answer. One that is given up, since another failed, does not take it away."""
 
     def load(self, key: Any) -> Awaitable[Any]:
-        return asyncio.shield(super().load(key))
+        answer: Any = super().load(key)  # a future, whatever its type says
+        return _for_all(answer)
 
     def known(self, key: Any) -> asyncio.Future[Any] | None:
         """The answer, where it has come already."""
         answer: asyncio.Future[Any] | None = self.cache_map.get(key)
         return answer if answer is not None and answer.done() else None
+
+
+def _for_all(answer: asyncio.Future[T]) -> asyncio.Future[T]:
+    """The answer, for one of those who share it: a field that is given up, since another one failed, must not take it
+    away from all others."""
+    answer.add_done_callback(_look_at)
+    return asyncio.shield(answer)
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled():
+        answer.exception()  # where all have given it up, Python would log that nobody asked
 
 
 class Caller(Protocol):
@@ -92,8 +107,7 @@ class Context:
             raise self._claims
         if self._viewer is None:
             self._viewer = asyncio.ensure_future(self.accounts.sessions.viewer(self._claims, self.now))
-        # A field that is given up, since another one failed, must not take the answer away from all others.
-        return await asyncio.shield(self._viewer)
+        return await _for_all(self._viewer)
 
     async def meet_viewer(self) -> None:
         """Has `known_viewer` know who it is."""

@@ -167,3 +167,32 @@ def test_the_readme_has_every_setting_with_its_default() -> None:
     assert {name: default.strip("`") for name, default in table.items() if DEFAULTS[name]} == {
         name: default for name, default in DEFAULTS.items() if default
     }
+
+
+@pytest.mark.parametrize(
+    "url", ["", "redis://127.0.0.1", "redis://:hush@[::1]:6379/0", "rediss://planner:hush%2F@redis.example:6380/15"]
+)
+def test_a_redis_is_where_its_address_says(read: Read, url: str) -> None:
+    settings = read(REDIS_URL=url)
+
+    assert settings.redis_url == url
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "127.0.0.1:6379",
+        "http://:hush@127.0.0.1",
+        "redis://",
+        "redis://:hush/hush@127.0.0.1",  # a password that is not percent-encoded
+        "redis://:hush@127.0.0.1:port",
+        "redis://:hush@127.0.0.1/planner",
+        "redis://:hush@127.0.0.1?socket_timeout=600",  # nobody waits for Redis
+    ],
+)
+def test_a_bad_redis_is_told_without_its_password(read: Read, bad: str) -> None:
+    with pytest.raises(SettingError, match=r"^REDIS_URL=\(not shown\): must be an address like redis://") as told:
+        read(REDIS_URL=bad)
+
+    assert "hush" not in str(told.value)

@@ -10,7 +10,10 @@ from calendars.links import ROOT
 _LOGGERS = ("uvicorn.access", "uvicorn.error")  # the second tells of the handshakes of WebSockets
 # Also of an address that was percent-encoded once too often, and what follows a "#", which no client should send.
 _QUERY = re.compile(r"(?:\?|%3F|%23).*", re.DOTALL)
-_CALENDAR = re.compile(rf"({ROOT}/+(?:account|\d+)/+[^/]+/+)[^/]+")  # a proxy may double a slash
+# All but an event's, whatever else is wrong with the address; a proxy may double a slash.
+_CALENDAR = re.compile(rf"({ROOT}/+(?:(?:account|\d+)/+(?:[0-9a-fA-F-]{{1,36}}/+)?)?)(?!event/).+")
+# In an address that was spoiled on its way a secret may stand anywhere. Keys and tokens are long; our own names are not.
+_LONG = re.compile(r"/(?![0-9a-f]{8}-[0-9a-f-]{27}(?:\.ics)?(?:/|$))[^/]{24,}")
 
 
 def keep_secrets_out() -> None:
@@ -26,4 +29,4 @@ def _hide_secrets(record: logging.LogRecord) -> bool:
 
 
 def _told(address: str) -> str:
-    return _CALENDAR.sub(r"\1...", _QUERY.sub("", address))
+    return _LONG.sub("/...", _CALENDAR.sub(r"\1...", _QUERY.sub("", address)))

@@ -27,6 +27,7 @@ GONE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.DatabaseDroppedError,
+    TimeoutError,  # of command_timeout: nothing was heard any more, not even that the statement took too long
 )
 # And these, which have other causes too, where it finds the connection closed.
 CLOSED = (
@@ -58,6 +59,10 @@ class ConnectionLost(Exception):
 
     def __init__(self) -> None:
         super().__init__("The connection to the database ended while a statement was under way.")
+
+
+class ConnectionSilent(ConnectionLost):
+    """The same, after all the time that there is: to ask again would take as much once more."""
 
 
 def _is_lost(error: BaseException | None, connection: Any) -> bool:
@@ -100,8 +105,8 @@ async def _take(client: Any) -> Any:
 
 def _give_back(client: Any, connection: Any, exc_type: Any = None) -> None:
     if pool := client._pool:
-        # Cancelled in the midst of a statement: what PostgreSQL answers to it may still come.
-        pool.release(connection, is_usable=exc_type is not asyncio.CancelledError)
+        # Left in the midst of a statement: what PostgreSQL answers to it may still come.
+        pool.release(connection, is_usable=exc_type not in (asyncio.CancelledError, TimeoutError))
 
 
 class BoundedConnection(PoolConnectionWrapper[Any]):
@@ -116,7 +121,7 @@ class BoundedConnection(PoolConnectionWrapper[Any]):
         lost = _is_lost(exc_val, self.connection)
         _give_back(self.client, self.connection, exc_type)
         if lost:
-            raise ConnectionLost from exc_val
+            raise (ConnectionSilent if exc_type is TimeoutError else ConnectionLost) from exc_val
         if isinstance(exc_val, asyncpg.QueryCanceledError):  # and all that the statement did is undone
             raise _took_too_long() from exc_val
         if isinstance(exc_val, ROLLED_BACK):  # a statement by itself is a transaction too
@@ -144,28 +149,21 @@ class SafeTransaction(TransactionContextPooled):
 
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         lost = _is_lost(exc_val, self.client._connection)  # and with the connection, what the transaction has done
+        is_undecided = isinstance(exc_val, ConnectionLost)  # its COMMIT is what failed
         try:
             if exc_type is None and not self.client._finalized:
-                await self._commit()
-            elif not (self.client._finalized or lost):
+                await self.client.commit()
+            elif not (self.client._finalized or lost or is_undecided):
                 with suppress(*GONE, *CLOSED):  # a connection that fails to roll back is not used again
                     await self.client.rollback()
         finally:
-            self._end()
+            self._end(exc_type)
         if lost:
             raise _went_away() from exc_val
         if isinstance(exc_val, asyncpg.QueryCanceledError):
             raise _took_too_long() from exc_val
         if isinstance(exc_val, ROLLED_BACK):
             raise _is_busy() from exc_val
-
-    async def _commit(self) -> None:
-        try:
-            await self.client.commit()
-        except Exception as error:
-            if _is_lost(error, self.client._connection):
-                raise ConnectionLost from error
-            raise
 
     def _end(self, exc_type: Any = None) -> None:
         get_connections().reset(self.token)
@@ -186,6 +184,16 @@ class ReadCommitted(TransactionWrapper):
         async with self.acquire_connection() as connection:
             return await _records(connection, query, values)
 
+    async def commit(self) -> None:
+        """Raises ConnectionLost where nobody knows whether it was done: whoever calls this, for models/changes.py does
+        so before the transaction's block ends."""
+        try:
+            await super().commit()
+        except Exception as error:
+            if _is_lost(error, self._connection):
+                raise ConnectionLost from error
+            raise
+
     async def begin(self) -> None:
         # Whatever the server's default is: the rules wait for a locked row, and then see it as it has become.
         self.transaction = self._connection.transaction(isolation="read_committed")
@@ -195,6 +203,10 @@ class ReadCommitted(TransactionWrapper):
 async def _answered(ask: Callable[[str, Any], Awaitable[T]], query: str, values: Any) -> T:
     try:
         return await ask(query, values)
+    except ConnectionSilent as error:
+        if not query.startswith("SELECT"):
+            raise
+        raise _took_too_long() from error
     except ConnectionLost:
         if not query.startswith("SELECT"):
             raise

@@ -20,6 +20,14 @@ from errors import Unavailable
 # What a statement fails with where the disk takes no more, for whatever reason.
 CANNOT_WRITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 
+
+class CommitFailed(Exception):
+    """Nobody knows whether the transaction was done, so this is a fault and no refusal."""
+
+    def __init__(self) -> None:
+        super().__init__("The disk failed while a transaction was written to it.")
+
+
 log = logging.getLogger("planner.database")
 _ending: set[asyncio.Future[None]] = set()  # the event loop itself holds only weak references to its tasks
 
@@ -86,6 +94,16 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
         except sqlite3.OperationalError as error:
             raise _unavailable(error) from error
 
+    async def commit(self) -> None:
+        """Raises CommitFailed where nobody knows whether it was done: whoever calls this, for models/changes.py does so
+        before the transaction's block ends."""
+        try:
+            await super().commit()
+        except sqlite3.OperationalError as error:
+            if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
+                raise _unavailable(error) from error
+            raise CommitFailed from error
+
 
 class SafeTransaction(SqliteTransactionContext):
     """Cancelled at any moment, it rolls back and gives the lock of the one connection back."""
@@ -109,19 +127,11 @@ class SafeTransaction(SqliteTransactionContext):
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         try:
             if not self.connection._finalized and exc_type is None:
-                await self._commit()
+                await self.connection.commit()
         finally:
             await self._end()
         if _kind(exc_val) in CANNOT_WRITE:
             raise _unavailable(exc_val) from exc_val
-
-    async def _commit(self) -> None:
-        try:
-            await self.connection.commit()
-        except sqlite3.OperationalError as error:
-            if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
-                raise _unavailable(error) from error
-            raise
 
     async def _end(self) -> None:
         get_connections().reset(self.token)

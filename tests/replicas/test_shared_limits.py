@@ -49,6 +49,23 @@ async def test_hundreds_at_once_find_no_more_places(two: tuple[Rates, Rates]) ->
     assert 1 <= refused.value.retry_after <= 60  # those who were refused have not filled the hour
 
 
+async def test_who_is_refused_at_one_of_two_counts_has_taken_none_of_the_other(two: tuple[Rates, Rates]) -> None:
+    of_address = Count("signin from", "192.0.2.1", per_hour=100)
+
+    async def tries_at_both(rates: Rates) -> bool:
+        with suppress(RateLimited):
+            await rates.take(of_address, GUESSES)
+            return True
+        return False
+
+    assert sum(await asyncio.gather(*(tries_at_both(rates) for rates in two for _ in range(10)))) == 5
+
+    for _ in range(20):
+        await two[0].take(of_address)
+    with pytest.raises(RateLimited):
+        await two[0].take(of_address)
+
+
 async def test_what_is_given_back_was_never_taken(two: tuple[Rates, Rates]) -> None:
     one, other = two
     await one.give_back(GUESSES)  # nothing was taken in these windows: there is nothing to take it from
@@ -90,7 +107,9 @@ async def test_without_redis_each_counts_for_itself_and_goes_on_from_its_own(
     await redis.start()
     await asyncio.sleep(REST_SECONDS)
     assert [await tries(one, 3), await tries(other, 3)] == [3, 2]  # together again
-    assert sum(record.levelno == logging.WARNING for record in caplog.records) == 2  # once for each, however many tries there were
+    assert (
+        sum(record.levelno == logging.WARNING for record in caplog.records) == 2
+    )  # once for each, however many tries there were
     assert PASSWORD not in caplog.text
 
 

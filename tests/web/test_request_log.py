@@ -34,7 +34,12 @@ ADDRESSES = {
     "/calendars/1/42/hush.ics": "/calendars/1/42/...",
     "/below/calendars/account/42/hush.ics": "/below/calendars/account/42/...",
     "/calendars/event/42.ics": "/calendars/event/42.ics",
-    "/calendars/1/public.ics": "/calendars/1/public.ics",
+    "/calendars/1/hush.ics": "/calendars/1/...",
+    "/calendars/account/hush.ics": "/calendars/account/...",
+    "/calendars/account/42/hush/hush.ics": "/calendars/account/42/...",
+    "/calendars/hush.ics": "/calendars/...",
+    "/kalendars/account/42/hush-hush-hush-hush-hush-hush.ics": "/kalendars/account/42/...",
+    "/calendars/event/01a21018-ba1b-7baf-aafd-6672927d63c3.ics": "/calendars/event/01a21018-ba1b-7baf-aafd-6672927d63c3.ics",
 }
 
 

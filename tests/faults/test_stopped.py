@@ -1,0 +1,128 @@
+"""A server that is asked to stop while it is busy: it answers what it was asked, says goodbye, and ends."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from settings import Settings
+from tests.faults.conftest import MakeWatched
+from tests.faults.events import NO_ANSWER, Created
+from tests.faults.servers import Watched
+from tests.journeys.test_seats_history import people
+from tests.people import Person
+from tests.sockets import Socket
+from web.websocket import PROTOCOL
+
+WITHIN_SECONDS = 10
+SOCKETS, STREAMS, WRITERS, SIGN_INS = 20, 20, 10, 8
+CHANGES = "subscription { eventChanged { eventId } }"
+UNDER_WAY_SECONDS = 0.05  # sent so long before the signal, a request has been taken
+
+
+async def subscribes(stack: AsyncExitStack, server: Watched) -> ClientConnection:
+    address = server.url.replace("http", "ws", 1) + "/graphql"
+    connection = await stack.enter_async_context(
+        connect(address, subprotocols=[Subprotocol(PROTOCOL)], max_queue=None, proxy=None)
+    )
+    socket = Socket(connection)
+    await socket.initialises()
+    await socket.asks(CHANGES)
+    return connection
+
+
+async def streams(server: Watched, opened: Callable[[], None]) -> str:
+    """All that one is told until its end. Raises what httpx raises of one that is cut."""
+    headers = {"accept": "text/event-stream"}
+    async with (
+        server.http() as http,
+        http.stream("POST", "/graphql", json={"query": CHANGES}, headers=headers) as response,
+    ):
+        opened()
+        return (await response.aread()).decode()
+
+
+async def test_it_answers_what_it_was_asked_and_says_goodbye(make_watched: MakeWatched, database: Settings) -> None:
+    server, created, is_over = make_watched(BCRYPT_COST="11", ACCOUNT_GUESSES_PER_HOUR="100"), Created(), False
+    await server.start()
+    sent_at: dict[str, float] = {}
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(server.http())
+        writers, owner = await people(database, WRITERS, http), Person(http, "owner")
+        await owner.signs_up()
+
+        async def writes(person: Person) -> None:
+            number = 0
+            while not is_over:
+                number += 1
+                title = f"{person.username} {number}"
+                sent_at[title] = time.perf_counter()
+                if await created.asks(person, title) == NO_ANSWER:
+                    return
+
+        connections = [await subscribes(stack, server) for _ in range(SOCKETS)]
+        opened: Counter[str] = Counter()
+        listening = [asyncio.ensure_future(streams(server, lambda: opened.update(["one"]))) for _ in range(STREAMS)]
+        async with asyncio.timeout(10):
+            while opened["one"] < STREAMS:  # noqa: ASYNC110 - httpx tells nobody
+                await asyncio.sleep(0.01)
+        writing = [asyncio.ensure_future(writes(person)) for person in writers]
+        await asyncio.sleep(0.5)
+        owner.http = await stack.enter_async_context(server.http())
+        await asyncio.gather(*(owner.http.get("/health/live") for _ in range(SIGN_INS)))  # opens the connections
+        signing_in = [asyncio.ensure_future(owner.signs_in()) for _ in range(SIGN_INS)]
+        await asyncio.sleep(0.4)
+
+        asked = time.perf_counter()
+        assert await server.stop(signal.SIGTERM) == 0
+        took = time.perf_counter() - asked
+        is_over = True
+        await asyncio.gather(*writing)
+        told = await asyncio.gather(*listening)
+        for connection in connections:
+            await connection.wait_closed()
+
+    assert took < WITHIN_SECONDS
+    # A password takes long to be hashed, and they wait in line: each was under way when the server was asked to stop.
+    assert {answer.code for answer in await asyncio.gather(*signing_in)} == {None}
+    unanswered = {title for title, code in created.told.items() if code == NO_ANSWER}
+    assert {title for title in unanswered if sent_at[title] < asked - UNDER_WAY_SECONDS} == set()
+    assert set(created.codes()) <= {None, NO_ANSWER}
+    assert await created.faults() == []
+    assert Counter(connection.close_code for connection in connections) == {1001: SOCKETS}
+    assert [text for text in told if "event: complete" in text] == []  # which says that no more will ever come
+    assert "Traceback" not in server.log.read_text()
+    # What it did not answer it did not do either: it was never read.
+    async with make_watched().running() as again, again.http() as http:
+        for title in unanswered:
+            (writer,) = [person for person in writers if person.username == title.split()[0]]
+            writer.http = http
+            await created.asks_again(writer, title)
+    assert await created.faults() == []
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+async def test_who_never_reads_does_not_hold_it_up(make_watched: MakeWatched) -> None:
+    server = make_watched()
+    await server.start()
+    begun = time.perf_counter()
+    _reader, writer = await asyncio.open_connection(*server.address, limit=1024)
+    introspection = (
+        b"GET /graphql?query={__schema{types{name,description,fields{name,description,args{name}}}}} HTTP/1.1"
+    )
+    writer.write((introspection + b"\r\nHost: planner.test\r\n\r\n") * 200)
+    async with server.http() as http:
+        await http.get("/health/live")
+    begun = time.perf_counter()
+
+    assert await server.stop(signal.SIGTERM) == 0
+
+    assert time.perf_counter() - begun < WITHIN_SECONDS
+    assert "Traceback" not in server.log.read_text()
+    writer.close()
