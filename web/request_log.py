@@ -12,7 +12,7 @@ _LOGGERS = ("uvicorn.access", "uvicorn.error")  # the second tells of the handsh
 _QUERY = re.compile(r"(?:\?|%3F|%23).*", re.DOTALL)
 # All but an event's, whatever else is wrong with the address; a proxy may double a slash.
 _CALENDAR = re.compile(rf"({ROOT}/+(?:(?:account|\d+)/+(?:[0-9a-fA-F-]{{1,36}}/+)?)?)(?!event/).+")
-# In an address that was spoiled on its way a secret may stand anywhere. Keys and tokens are long; our own names are not.
+# In an address that was spoiled on its way a secret may stand anywhere: keys and tokens are long, names of ours not.
 _LONG = re.compile(r"/(?![0-9a-f]{8}-[0-9a-f-]{27}(?:\.ics)?(?:/|$))[^/]{24,}")
 
 

@@ -20,6 +20,7 @@ def _listening(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         logger.removeHandler(caplog.handler)
 
 
+EVENT = "/calendars/event/01a21018-ba1b-7baf-aafd-6672927d63c3.ics"
 ADDRESSES = {
     "/graphql": "/graphql",
     "/graphql?query={me{id}}": "/graphql",
@@ -39,7 +40,7 @@ ADDRESSES = {
     "/calendars/account/42/hush/hush.ics": "/calendars/account/42/...",
     "/calendars/hush.ics": "/calendars/...",
     "/kalendars/account/42/hush-hush-hush-hush-hush-hush.ics": "/kalendars/account/42/...",
-    "/calendars/event/01a21018-ba1b-7baf-aafd-6672927d63c3.ics": "/calendars/event/01a21018-ba1b-7baf-aafd-6672927d63c3.ics",
+    EVENT: EVENT,
 }
 
 
