@@ -24,9 +24,8 @@ def variables_of(document: DocumentNode) -> tuple[str, ...]:
     while pending:
         node = pending.pop()
         for _, directive in _conditions(node):
-            found.update(
-                (one.value.name.value, None) for one in directive.arguments if isinstance(one.value, VariableNode)
-            )
+            given = directive.arguments or ()  # none, where the document is not valid
+            found.update((one.value.name.value, None) for one in given if isinstance(one.value, VariableNode))
         if below := getattr(node, "selection_set", None):
             pending += below.selections
     return tuple(found)

@@ -124,3 +124,10 @@ def test_what_is_asked_again_with_the_same_sizes_is_not_measured_again() -> None
     for n in range(100):
         measure(n)
     assert len(operation._measures) == MOST_MEASURES
+
+
+async def test_a_condition_that_says_nothing_is_refused() -> None:
+    result = await Executor(SCHEMA, LIMITS).execute("{ __typename @include }")
+
+    assert not result.was_executed
+    assert "Boolean!" in result.errors[0].message
