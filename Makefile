@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock explorer schema demo differential bench deep-pages simulation clean
+.PHONY: help install run test check format lock explorer schema demo differential bench deep-pages simulation fuzz clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ deep-pages: $(DEV) ## Measure a page half way down 1,000,000 events against the 
 
 simulation: $(DEV) ## Model more processes, read replicas and a hot event
 	@$(BIN)/python -m bench.simulation
+
+fuzz: $(DEV) ## Send a server whatever may come, for N seconds a kind (make fuzz N=60)
+	@FUZZ_SECONDS=$(or $(N),10) $(BIN)/python -m pytest -q tests/attacks/fuzz.py
 
 lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
 	@$(PIP) install uv==0.13.9

@@ -87,7 +87,7 @@ async def test_no_input_names_another_creator(ana: Person, ben: Person) -> None:
         ({"startsAt": "0001-01-01T00:00:00+14:00", "timeZone": "UTC"}, {"startsAt"}),
         ({"startsAt": "0001-01-01T00:00:00Z", "timeZone": "UTC"}, {"startsAt"}),
         ({"startsAt": "9999-12-31T23:59:59.999999Z", "timeZone": "UTC"}, {"startsAt"}),
-        ({"tags": ["a"] * 250_000}, {"tags"}),
+        ({"tags": ["a"] * 1_900}, {"tags"}),
         (
             {"startsAt": "0001-01-01T00:00:00Z", "endsAt": "9999-12-31T23:59:59.999999Z", "timeZone": "UTC"},
             {"startsAt", "endsAt"},

@@ -90,17 +90,6 @@ async def test_what_waits_for_a_lock_is_given_up(ana: Person, direct: str) -> No
     assert (await ana.tries_to_create()).code is None
 
 
-async def test_the_settings_are_what_it_needs(settings: Settings) -> None:
-    """With statements kept by name, what this file tests fails: it is no accident that it works."""
-    kept = settings.model_copy(update={"database_statement_cache": 100})
-    await models.open_database(kept)
-    try:
-        with pytest.raises(Exception, match=r"prepared statement|the database"):
-            await asyncio.gather(*(query(f"SELECT {n % 3} AS a, $1::int AS b", [n]) for n in range(60)))
-    finally:
-        await models.close_database()
-
-
 async def test_migrating_leaves_no_lock_behind(settings: Settings, direct: str) -> None:
     """PgBouncer keeps the connection, and with it whatever lock was the connection's own."""
     for _ in range(2):
