@@ -74,15 +74,12 @@ class Operation:
             self._variables = Variables(schema, self.definition)
         return self._variables.coerced(given)
 
-    def plan(self, compiler: Compiler, variables: VariableValues) -> Plan | None:
-        """None where no plan can be made: graphql-core has to run it."""
+    def plan(self, variables: VariableValues) -> Plan | None:
+        """The plan that is kept: None where none can be made, and graphql-core has to run it. Raises KeyError where
+        `has_plan` says no."""
         conditions = self._conditions(variables)
-        if conditions in self._plans:
-            self._plans.move_to_end(conditions)
-            return self._plans[conditions]
-        plan = self.compiled(compiler, variables)
-        self.keep(variables, plan)
-        return plan
+        self._plans.move_to_end(conditions)
+        return self._plans[conditions]
 
     def has_plan(self, variables: VariableValues) -> bool:
         return self._conditions(variables) in self._plans

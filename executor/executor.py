@@ -17,6 +17,7 @@ from errors import Refusal
 from executor.compiler import Compiler
 from executor.cost import Limits
 from executor.documents import LONG, Document, Documents, Operation, Text
+from executor.plan import Plan
 from executor.reads import befores_in
 
 ANYTHING = frozenset(OperationType)
@@ -73,10 +74,10 @@ class Executor:
     ) -> Result:
         """Runs a query or a mutation. Raises UnknownOperation, NotAllowed."""
         try:
-            operation, values = await self._prepare(text, variables or {}, operation_name, allowed)
+            operation, values, plan = await self._prepare(text, variables or {}, operation_name, allowed)
         except _Refused as refused:
             return refused.result
-        return await self._run(operation, variables or {}, values, None, context)
+        return await self._run(operation, plan, variables or {}, values, None, context)
 
     async def subscribe(
         self,
@@ -89,7 +90,7 @@ class Executor:
         """What a subscription tells, until its source ends. What the source raises is the last that is told. Raises
         UnknownOperation."""
         try:
-            operation, values = await self._prepare(text, variables or {}, operation_name, ANYTHING)
+            operation, values, plan = await self._prepare(text, variables or {}, operation_name, ANYTHING)
         except _Refused as refused:
             yield refused.result
             return
@@ -103,13 +104,13 @@ class Executor:
         async with aclosing(source):
             try:
                 async for event in source:
-                    yield await self._run(operation, variables or {}, values, event, context)
+                    yield await self._run(operation, plan, variables or {}, values, event, context)
             except Exception as error:
                 yield Result(None, [GraphQLError(str(error), original_error=error)], was_executed=False)
 
     async def _prepare(
         self, text: str, given: Mapping[str, Any], name: str | None, allowed: Collection[OperationType]
-    ) -> tuple[Operation, VariableValues]:
+    ) -> tuple[Operation, VariableValues, Plan | None]:
         """Raises _Refused, UnknownOperation, NotAllowed."""
         document = self._documents.find(text)
         if document is None:
@@ -126,10 +127,12 @@ class Executor:
         values = operation.variables(self._schema, given)
         if isinstance(values, list):
             raise _Refused(values, operation)
-        if not operation.has_plan(values):
-            operation.keep(values, await _beside_the_loop(text, operation.compiled, self._compiler, values))
-            self._documents.weigh(document)
-        return operation, values
+        if operation.has_plan(values):
+            return operation, values, operation.plan(values)
+        plan = await _beside_the_loop(text, operation.compiled, self._compiler, values)
+        operation.keep(values, plan)
+        self._documents.weigh(document)
+        return operation, values, plan
 
     def _read(self, text: str) -> Document:
         try:
@@ -150,9 +153,14 @@ class Executor:
             raise _Refused([GraphQLError(str(refusal), original_error=refusal)]) from None
 
     async def _run(
-        self, operation: Operation, given: Mapping[str, Any], values: VariableValues, root: Any, context: Any
+        self,
+        operation: Operation,
+        plan: Plan | None,
+        given: Mapping[str, Any],
+        values: VariableValues,
+        root: Any,
+        context: Any,
     ) -> Result:
-        plan = operation.plan(self._compiler, values)
         if plan is not None:
             return Result(*await plan.run(root, context, values), operation=operation)
         for before in befores_in(self._schema):

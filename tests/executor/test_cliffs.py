@@ -298,7 +298,7 @@ async def test_an_operation_keeps_no_more_plans_than_fit() -> None:
     text += f" fragment N on Query {{ {many(3, lambda n: f'n{n}: __typename @include(if: ${names[n]})')} }}"
     for number in range(8):
         given = {name: bool(number >> at & 1) for at, name in enumerate(names)}
-        operation, values = await executor._prepare(text, given, None, executing.ANYTHING)
+        operation, values, _ = await executor._prepare(text, given, None, executing.ANYTHING)
 
     assert operation.has_plan(values)
     assert 1 < len(operation._plans) < 8

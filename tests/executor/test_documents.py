@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from graphql import build_schema, parse
@@ -91,7 +92,25 @@ def test_what_is_asked_again_is_not_compiled_again() -> None:
     values = operation.variables(SCHEMA, {})
     assert not isinstance(values, list)
 
-    assert operation.plan(Compiler(SCHEMA), values) is operation.plan(Compiler(SCHEMA), values)
+    operation.keep(values, operation.compiled(Compiler(SCHEMA), values))
+    assert operation.plan(values) is operation.plan(values)
+
+
+@pytest.mark.parametrize(("text", "compiled"), [("{ a }", 1), ("{ a } #".ljust(LONGEST_KEPT + 1, "x"), 3)])
+async def test_a_request_compiles_once_at_most(text: str, compiled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one whose document is too long to be kept, which is compiled in another thread."""
+    times, compile_ = [], Compiler.compile
+
+    def counted(*given: Any) -> Any:
+        times.append(1)
+        return compile_(*given)
+
+    monkeypatch.setattr(Compiler, "compile", counted)
+    executor = Executor(SCHEMA, LIMITS)
+    for _ in range(3):
+        assert (await executor.execute(text)).data == {"a": None}
+
+    assert len(times) == compiled
 
 
 @pytest.mark.parametrize("name", [None, "C"])
