@@ -9,31 +9,23 @@ What one kind of try fills, it takes from itself: a flood of one makes no count 
 Where several processes serve, Redis counts for all of them. While it does not answer, each counts for itself.
 """
 
-import asyncio
-import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from math import ceil
-from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from errors import RateLimited
-from replicas.redis import connections
+from replicas.asking import Asking
 
 MOST = 100_000  # counts in a process's memory, some 30 MB: a flood of made-up names takes no more
-ANSWER_SECONDS = 1.0  # for Redis, also where hundreds try at once: a try that waits longer is counted here
-REST_SECONDS = 1.0  # after it did not answer, it is not asked for as long; then by one try
-
-log = logging.getLogger("planner.replicas")
 
 
 @dataclass(frozen=True)
@@ -194,11 +186,11 @@ class Shared(Storage):
 
     def __init__(self, url: str, prefix: str, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
-        self._redis = Redis(connection_pool=connections(url, ANSWER_SECONDS, most=16))
+        self._asking = Asking(url, "count", "each process counts for itself")
+        self._redis, self._asked = self._asking.redis, self._asking.answer
         self._increase = self._redis.register_script(_INCREASE)
         self._here = Memory(clock)
         self._prefix, self._clock = prefix, clock
-        self._answers, self._rests_until = True, 0.0
 
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         here = await self._here.incr(key, expiry, amount)
@@ -227,30 +219,8 @@ class Shared(Storage):
         return bool(await self._asked(self._redis.ping, False))
 
     async def close(self) -> None:
-        await self._redis.aclose(close_connection_pool=True)
+        await self._asking.close()
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         return RedisError
-
-    async def _asked(self, ask: Callable[[], Awaitable[Any]], otherwise: Any) -> Any:
-        """Redis's answer, or the other where it gives none in time. Then it rests: no more tries wait for it."""
-        if time.monotonic() < self._rests_until:
-            return otherwise
-        if not self._answers:
-            self._rests_until = time.monotonic() + ANSWER_SECONDS  # for the others, while this one finds out
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await ask()
-        except (RedisError, OSError) as problem:
-            if self._answers:
-                # Of the problem its kind alone: a text of the package's might hold what the address holds.
-                log.warning("Redis, to count: %s; each process counts for itself", type(problem).__name__)
-            self._answers = False
-            self._rests_until = time.monotonic() + REST_SECONDS
-            await self._redis.connection_pool.disconnect(inuse_connections=False)  # they broke too
-            return otherwise
-        if not self._answers:
-            self._answers, self._rests_until = True, 0.0
-            log.info("Redis: tries are counted for all processes again")
-        return answer

@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 
 from errors import RateLimited
-from replicas.limits import ANSWER_SECONDS, REST_SECONDS, Count, Rates, Shared
+from replicas.asking import ANSWER_SECONDS, REST_SECONDS
+from replicas.limits import Count, Rates, Shared
 from tests.redis import PASSWORD, RedisServer
 
 GUESSES = Count("signin", "ana", per_hour=20)
