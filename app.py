@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from hashlib import blake2b
 from types import FrameType
 from typing import Any
@@ -21,11 +21,14 @@ import models
 from auth import Accounts, Proxies
 from calendars.links import Links
 from models.changes import Change, listen
+from models.replica import ReadReplica
 from replicas import Replicas
 from replicas.limits import Rates, Shared
 from replicas.memory import Memory
+from replicas.places import Places, SharedPlaces
 from replicas.redis import Redis
 from schema import build_executor
+from schema.freshness import Freshness
 from schema.live import Live
 from schema.wire import ChangeWire
 from settings import Settings, read_settings
@@ -61,12 +64,14 @@ def create_app(settings: Settings) -> FastAPI:
     logging.getLogger("planner").setLevel(settings.log_level.upper())
     logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
     request_log.keep_secrets_out()
-    replicas, rates = _shared(settings)
+    replicas, rates, freshness = _shared(settings)
     accounts, links = Accounts(settings, rates), Links(settings)
     keys = accounts.sessions.access_tokens.keys
     live = Live(replicas)
-    metrics, executor = Metrics(), build_executor()
+    metrics, executor = Metrics(), build_executor(freshness)
     metrics.watch(executor, lambda: accounts.passwords.pending)
+    if freshness:
+        metrics.watch_replica(freshness.replica)
     operations = Operations(
         executor,
         accounts,
@@ -86,7 +91,10 @@ def create_app(settings: Settings) -> FastAPI:
             await accounts.passwords.warm()
             gc.collect()
             gc.freeze()  # what is there from the start stays: each full collection looked through it, 35 ms of the loop
-            async with metrics.served(settings.metrics_host, settings.metrics_port):
+            async with (
+                metrics.served(settings.metrics_host, settings.metrics_port),
+                freshness.kept() if freshness else nullcontext(),
+            ):
                 with _told_to_stop(operations.stop):
                     yield
         finally:
@@ -103,19 +111,19 @@ def create_app(settings: Settings) -> FastAPI:
     cors: dict[str, Any] = {
         "allow_origins": settings.allowed_origins,
         "allow_methods": ["GET", "POST"],
-        "allow_headers": ["authorization", "content-type"],
+        "allow_headers": ["authorization", "cache-control", "content-type"],
         "expose_headers": ["x-request-id", "retry-after"],
         "max_age": 600,
     }
     if settings.allowed_origins:
         endpoint = CORSMiddleware(endpoint, **cors)
     app = Planner(endpoint, lifespan)
-    app.state.replicas = replicas
+    app.state.replicas, app.state.freshness = replicas, freshness
     sockets = WebSocketEndpoint(
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )
     app.router.routes.append(WebSocketRoute("/graphql", metrics.count_sockets(sockets)))
-    app.router.routes.extend(Calendars(links).routes())
+    app.router.routes.extend(Calendars(links, freshness).routes())
     app.router.routes.extend(graphiql.routes())
     app.include_router(health.router)
     app.router.routes.append(jwks.route(keys))
@@ -126,15 +134,17 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _shared(settings: Settings) -> tuple[Replicas[Change], Rates]:
+def _shared(settings: Settings) -> tuple[Replicas[Change], Rates, Freshness | None]:
     """What several processes share, where there are several."""
+    replica = ReadReplica(settings) if settings.database_read_url else None
     if not settings.redis_url:
-        return Memory(), Rates()
+        return Memory(), Rates(), Freshness(replica, Places()) if replica else None
     # Whoever has the secret belongs together, whatever else uses the same Redis.
     name = "planner:" + blake2b(settings.secret_key.encode(), digest_size=8, person=b"planner.replicas").hexdigest()
     return (
         Redis(settings.redis_url, f"{name}:changes", ChangeWire()),
         Rates(Shared(settings.redis_url, f"{name}:tries:")),
+        Freshness(replica, SharedPlaces(settings.redis_url, f"{name}:wrote:")) if replica else None,
     )
 
 

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -32,6 +32,12 @@ class Settings(BaseSettings):
         "sqlite://var/planner.sqlite3",
         repr=False,
         description="sqlite://<file> or postgresql://<user>:<password>@<host>:<port>/<database>?sslmode=<mode>.",
+    )
+    database_read_url: str = Field(
+        "",
+        repr=False,
+        description="A PostgreSQL that follows that of DATABASE_URL, in the same form: it answers what may be a moment"
+        " old.",
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="PostgreSQL connections a process, at most.")
     database_wait_seconds: float = Field(
@@ -168,6 +174,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:// or postgresql://, and go on")
         return value
 
+    @field_validator("database_read_url")
+    @classmethod
+    def _is_a_replica(cls, value: str, known: ValidationInfo) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://, and go on")
+        if value and known.data.get("database_url", "").startswith("sqlite://"):
+            raise ValueError("must be left out: DATABASE_URL is SQLite, which nothing follows")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis(cls, value: str) -> str:
@@ -197,5 +212,9 @@ def _line(problem: object) -> str:
     if problem["type"] == "missing":
         return f"{key} is not set. Put it into .env or the environment. {NEW_SECRET}"
     reason = problem["msg"].removeprefix("Value error, ")
-    shown = "(not shown)" if key in {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} else repr(problem["input"])
+    shown = (
+        "(not shown)"
+        if key in {"SECRET_KEY", "DATABASE_URL", "DATABASE_READ_URL", "REDIS_URL"}
+        else repr(problem["input"])
+    )
     return f"{key}={shown}: {reason}. .env.example tells what it may be."

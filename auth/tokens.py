@@ -33,10 +33,12 @@ def longest_life(settings: Settings) -> timedelta:
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says: whose it is, and of which session. Both are UUIDs, as text."""
+    """What a verified token says: whose it is, and of which session, both UUIDs, as text; and when it was signed and
+    expires, in seconds since 1970."""
 
     user_id: str
     session_id: str
+    issued_at: int
     expires_at: int
 
 
@@ -102,7 +104,7 @@ class AccessTokens:
         iat, nbf, exp = (_seconds(claims[name]) for name in ("iat", "nbf", "exp"))
         if not (claims["iss"] == self._issuer and claims["aud"] == self._audience and isinstance(claims["jti"], str)):
             raise TokenInvalid
-        return _Verified(Claims(sub, sid, exp), max(iat, nbf))
+        return _Verified(Claims(sub, sid, iat, exp), max(iat, nbf))
 
     def _read(self, token: str) -> dict[str, Any]:
         if len(token) > LONGEST or not _FORM.fullmatch(token):

@@ -19,8 +19,17 @@ from auth.keys import Key, KeyFolder
 from auth.rotation import Manifest, told
 from auth.tokens import longest_life
 from models import DatabaseUnreachable
-from models.database import database_config, is_on_sqlite, sqlite_file, told_place
+from models.database import (
+    CANNOT_USE,
+    database_config,
+    is_on_sqlite,
+    place_of,
+    replica_credentials,
+    sqlite_file,
+    told_place,
+)
 from models.examine import Database, PostgreSQL, SQLite, examine
+from models.replica import NoReplica, ReadReplica
 from settings import ROOT, SettingError, Settings, read_settings
 from web.graphiql.package import FOLDER, GRAPHIQL, Package
 
@@ -73,6 +82,8 @@ def findings() -> Iterator[Finding]:
     try:
         settings = read_settings()
         database_config(settings)
+        if settings.database_read_url:
+            replica_credentials(settings)
         Key.of_secret(settings.secret_key)
     except SettingError as error:
         yield from (wrong("settings", line) for line in str(error).splitlines())
@@ -81,6 +92,7 @@ def findings() -> Iterator[Finding]:
     yield right("settings", f"{len(Settings.model_fields)} of them can be used")
     yield from dotenv(ROOT / ".env")
     yield from database(settings)
+    yield from replica(settings)
     yield from redis(settings)
     yield from keys(settings, datetime.now(UTC))
     yield from explorer(GRAPHIQL, FOLDER)
@@ -189,6 +201,20 @@ def clock(found: Database, now: datetime) -> Iterator[Finding]:
         yield wrong("clock", f"the newest event is of {told(found.newest)}, which is still to come. Set it by NTP")
     else:
         yield right("clock", "it goes with the database")
+
+
+def replica(settings: Settings) -> Iterator[Finding]:
+    if not settings.database_read_url:
+        yield right("replica", "none is set: the database answers all itself")
+        return
+    where = place_of(settings.database_read_url)
+    try:
+        behind = asyncio.run(ReadReplica(settings).bytes_behind())
+    except (*CANNOT_USE, NoReplica) as problem:
+        said = " ".join(str(problem).split()) or type(problem).__name__
+        yield wrong("replica", f"{where}: {said}. DATABASE_READ_URL is to name one that follows DATABASE_URL's server")
+        return
+    yield right("replica", f"{where} is {_megabytes(behind)} of log behind")
 
 
 def redis(settings: Settings) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """One operation, from its text to its answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,17 @@ class _Refused(Exception):
         self.result = Result(None, errors, was_executed=False, operation=operation)
 
 
-class Executor:
-    """Runs documents over a schema. `as_read` names the scalars whose values JSON can say as they stand in a column."""
+Around = Callable[[OperationType, Any], AbstractAsyncContextManager[None]]
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, as_read: Collection[str] = ()) -> None:
-        self._schema, self._limits = schema, limits
+
+class Executor:
+    """Runs documents over a schema. `as_read` names the scalars whose values JSON can say as they stand in a column.
+    `around` is given the kind and the context of each query and mutation, and what it gives is entered meanwhile."""
+
+    def __init__(
+        self, schema: GraphQLSchema, limits: Limits, as_read: Collection[str] = (), around: Around | None = None
+    ) -> None:
+        self._schema, self._limits, self._around = schema, limits, around
         self._compiler, self._documents = Compiler(schema, as_read), Documents()
 
     @property
@@ -77,7 +83,10 @@ class Executor:
             operation, values, plan = await self._prepare(text, variables or {}, operation_name, allowed)
         except _Refused as refused:
             return refused.result
-        return await self._run(operation, plan, variables or {}, values, None, context)
+        if self._around is None:
+            return await self._run(operation, plan, variables or {}, values, None, context)
+        async with self._around(operation.kind, context):
+            return await self._run(operation, plan, variables or {}, values, None, context)
 
     async def subscribe(
         self,

@@ -16,6 +16,8 @@ from settings import ROOT, SettingError, Settings
 # What is raised where the database cannot be reached, or is not one. UnicodeError: of a host's name that is none.
 CANNOT_USE = (Unavailable, OSError, UnicodeError, sqlite3.Error, asyncpg.PostgresError)
 
+REPLICA_WAIT_SECONDS = 2.0  # for a connection; then the primary is asked
+
 
 class DatabaseUnreachable(Exception):
     """Said in one line, without the password."""
@@ -23,64 +25,71 @@ class DatabaseUnreachable(Exception):
 
 def database_config(settings: Settings) -> dict[str, Any]:
     """Tortoise's configuration. Raises SettingError where DATABASE_URL cannot be understood."""
-    return _config(_connection(settings))
-
-
-def _connection(settings: Settings) -> dict[str, Any]:
     if is_on_sqlite(settings):
-        return {
-            "engine": "models.engines.sqlite",
-            "credentials": {
-                "file_path": str(sqlite_file(settings)),
-                "wait_seconds": settings.database_wait_seconds,
-            },
-        }
+        credentials = {"file_path": str(sqlite_file(settings)), "wait_seconds": settings.database_wait_seconds}
+        return _config({"engine": "models.engines.sqlite", "credentials": credentials})
+    credentials = _postgresql("DATABASE_URL", settings.database_url, settings)
+    return _config({"engine": "models.engines.asyncpg", "credentials": credentials})
+
+
+def replica_credentials(settings: Settings) -> dict[str, Any]:
+    """What models/engines/asyncpg_replica.py is made with. Raises SettingError where DATABASE_READ_URL cannot be
+    understood."""
+    credentials = _postgresql("DATABASE_READ_URL", settings.database_read_url, settings)
+    wait = min(settings.database_wait_seconds, REPLICA_WAIT_SECONDS)
+    return {**credentials, "wait_seconds": wait, "timeout": wait}
+
+
+def _postgresql(key: str, url: str, settings: Settings) -> dict[str, Any]:
     try:
-        parts = urlsplit(settings.database_url)
+        parts = urlsplit(url)
         options = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         port = parts.port or 5432
     except ValueError:
         # Not in its own words: where a password is not percent-encoded, they quote a part of it.
         raise SettingError(
-            "DATABASE_URL cannot be read. .env.example shows its form; write a password percent-encoded."
+            f"{key} cannot be read. .env.example shows its form; write a password percent-encoded."
         ) from None
     host = parts.hostname or options.pop("host", None)  # a server on this machine may listen in a folder alone
     ssl = options.pop("sslmode", "prefer")
     if ssl not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
-        raise SettingError("DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
+        raise SettingError(f"{key}: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
     if options:
         raise SettingError(
-            "DATABASE_URL: sslmode is the only option, and host=<a socket's folder> in place of a host; write a"
+            f"{key}: sslmode is the only option, and host=<a socket's folder> in place of a host; write a"
             " password percent-encoded."
         )
     database = unquote(parts.path.removeprefix("/"))
     if not (host and database):
-        raise SettingError("DATABASE_URL: name the host and the database: postgresql://user:password@host/database.")
+        raise SettingError(f"{key}: name the host and the database: postgresql://user:password@host/database.")
     return {
-        "engine": "models.engines.asyncpg",
-        "credentials": {
-            "host": host,
-            "port": port,
-            "user": unquote(parts.username or "postgres"),
-            "password": unquote(parts.password) if parts.password else None,
-            "database": database,
-            "ssl": ssl,
-            "minsize": 1,
-            "maxsize": settings.database_pool_size,
-            "wait_seconds": settings.database_wait_seconds,
-            "timeout": settings.database_wait_seconds,
-            # Where the way to PostgreSQL is silent, its own limits are not heard of.
-            "command_timeout": settings.database_statement_seconds + settings.database_wait_seconds,
-            "statement_cache_size": settings.database_statement_cache,
-            # A row that a frozen server holds must not take the connections of all the others: they wait for it
-            # within bounds too, and PostgreSQL ends a transaction that says nothing any more.
-            "server_settings": {
-                "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
-                "lock_timeout": str(round(settings.database_wait_seconds * 1000)),
-                "idle_in_transaction_session_timeout": "30s",
-            },
+        "host": host,
+        "port": port,
+        "user": unquote(parts.username or "postgres"),
+        "password": unquote(parts.password) if parts.password else None,
+        "database": database,
+        "ssl": ssl,
+        "minsize": 1,
+        "maxsize": settings.database_pool_size,
+        "wait_seconds": settings.database_wait_seconds,
+        "timeout": settings.database_wait_seconds,
+        # Where the way to PostgreSQL is silent, its own limits are not heard of.
+        "command_timeout": settings.database_statement_seconds + settings.database_wait_seconds,
+        "statement_cache_size": settings.database_statement_cache,
+        # A row that a frozen server holds must not take the connections of all the others: they wait for it
+        # within bounds too, and PostgreSQL ends a transaction that says nothing any more.
+        "server_settings": {
+            "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
+            "lock_timeout": str(round(settings.database_wait_seconds * 1000)),
+            "idle_in_transaction_session_timeout": "30s",
         },
     }
+
+
+async def connect(credentials: dict[str, Any]) -> Any:
+    """A connection of asyncpg's, beside any pool. Raises CANNOT_USE."""
+    own = {name: value for name, value in credentials.items() if name not in {"minsize", "maxsize", "wait_seconds"}}
+    return await asyncpg.connect(**{**own, "statement_cache_size": 0})
 
 
 def sqlite_file(settings: Settings) -> Path:
@@ -151,9 +160,12 @@ def is_on_sqlite(settings: Settings) -> bool:
 
 def told_place(settings: Settings) -> str:
     """Where the database is, without user and password."""
-    if is_on_sqlite(settings):
-        return str(sqlite_file(settings))
-    parts = urlsplit(settings.database_url)
+    return str(sqlite_file(settings)) if is_on_sqlite(settings) else place_of(settings.database_url)
+
+
+def place_of(url: str) -> str:
+    """The same of a PostgreSQL."""
+    parts = urlsplit(url)
     host = parts.hostname or parse_qs(parts.query).get("host", [""])[-1]
     return f"{host}:{parts.port or 5432}{parts.path}"
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
-
-from models.database import CANNOT_USE, database_config, is_on_sqlite, sqlite_file, unreachable
+from models.database import CANNOT_USE, connect, database_config, is_on_sqlite, sqlite_file, unreachable
 from settings import Settings
 
 _QUESTIONS = 5
@@ -68,11 +66,7 @@ async def examine(settings: Settings) -> PostgreSQL | SQLite:
 
 
 async def _postgresql(settings: Settings) -> PostgreSQL:
-    credentials = dict(database_config(settings)["connections"]["default"]["credentials"])
-    for ours in ("minsize", "maxsize", "wait_seconds"):
-        del credentials[ours]
-    credentials["statement_cache_size"] = 0
-    connection = await asyncpg.connect(**credentials)
+    connection = await connect(database_config(settings)["connections"]["default"]["credentials"])
     try:
         times = []
         for _ in range(_QUESTIONS):

@@ -4,10 +4,14 @@ A field is named by its path from the table, such as "title" or "event.creator.u
 key is joined, and nothing is read that was not named. A model may name computed values too: its `computed` maps each to
 SQL, in which `{t}` stands for the table. A condition's SQL names the table `t`, and its values stand as `?`.
 Names, conditions' SQL and orders are written in code, never by a client.
+
+A read replica may answer in the primary's place: see models/replica.py.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +25,8 @@ from tortoise.fields.relational import ForeignKeyFieldInstance
 from models.rows import Layout, Row, Rows
 
 Order = tuple[tuple[str, Literal["ASC", "DESC"]], ...]
+
+_REPLICA: ContextVar[Any] = ContextVar("replica", default=None)
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,12 @@ async def select(
     where: Condition = Condition(),
     order: Order = (),
     limit: int | None = None,
+    *,
+    fresh: bool = False,
 ) -> Rows:
-    """The rows, in order. Ids are text, instants aware and in UTC, tags a list."""
-    connection, kind = _connection()
+    """The rows, in order. Ids are text, instants aware and in UTC, tags a list. What is to be `fresh`, such as who may
+    do something, no replica answers."""
+    connection, kind = _connection(fresh)
     statement = _statement(model, tuple(paths), kind, ((where.sql, ""),), order, limit is not None)
     values = (*where.values, limit) if limit is not None else where.values
     return Rows(statement.layout, await connection.fetch(statement.sql, _as_kept(values, kind)))
@@ -175,9 +184,20 @@ def dialect() -> str:
     return _connection()[1]
 
 
-def _connection() -> tuple[Any, str]:
+@contextmanager
+def answered_by(replica: Any) -> Iterator[None]:
+    """Whatever is read in here, and in the tasks that begin in here, is read from this client of models/engines. Not
+    for what changes anything."""
+    before = _REPLICA.set(replica)
+    try:
+        yield
+    finally:
+        _REPLICA.reset(before)
+
+
+def _connection(fresh: bool = False) -> tuple[Any, str]:
     """One of models/engines, or a transaction of theirs that this task is in; and its dialect."""
-    connection = Tortoise.get_connection("default")
+    connection = (None if fresh else _REPLICA.get()) or Tortoise.get_connection("default")
     return connection, connection.capabilities.dialect
 
 

@@ -45,6 +45,7 @@ class Session(Model):
             Condition(
                 "t.id = ? AND t.user_id = ? AND t.refresh_expires_at > ?", (UUID(session_id), UUID(user_id), now)
             ),
+            fresh=True,
         )
         return rows[0] if rows else None
 
@@ -56,6 +57,7 @@ class Session(Model):
             ["id", "created_at", "last_used_at", "user_agent"],
             Condition("t.user_id = ? AND t.refresh_expires_at > ?", (UUID(user_id), now)),
             (("created_at", "DESC"), ("id", "DESC")),
+            fresh=True,
         )
 
     @classmethod

@@ -50,7 +50,7 @@ class User(Model):
     @classmethod
     async def calendar_key_of(cls, user_id: str) -> str:
         """What opens the private feed of the user, who exists."""
-        (row,) = await select(cls, ["calendar_key"], Condition("t.id = ?", (UUID(user_id),)))
+        (row,) = await select(cls, ["calendar_key"], Condition("t.id = ?", (UUID(user_id),)), fresh=True)
         return str(row["calendar_key"])
 
     @classmethod

@@ -11,6 +11,7 @@ from models import pages
 from schema.account import AccountMutation, AccountQuery
 from schema.change import Subscription
 from schema.event import EventQuery
+from schema.freshness import Freshness
 from schema.publishing import EventMutation
 from schema.rsvp import RsvpMutation
 from schema.scalars import SCALARS
@@ -88,6 +89,7 @@ def build_schema() -> strawberry.Schema:
 schema = build_schema()
 
 
-def build_executor() -> Executor:
-    """Strawberry says what there is and how it is resolved; the executor runs it."""
-    return Executor(schema._schema, LIMITS, as_read=AS_READ)
+def build_executor(freshness: Freshness | None = None) -> Executor:
+    """Strawberry says what there is and how it is resolved; the executor runs it. Without `freshness` all is read from
+    one database."""
+    return Executor(schema._schema, LIMITS, as_read=AS_READ, around=freshness.around if freshness else None)

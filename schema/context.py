@@ -57,6 +57,10 @@ class Caller(Protocol):
     def base_url(self) -> str:
         """The address under which the server was reached."""
 
+    @property
+    def is_to_be_fresh(self) -> bool:
+        """Whether it may not be answered with what was true a moment ago."""
+
 
 class Context:
     """Made once for each operation. `clock` says what time it is, aware and in UTC; `now` is when it was asked."""
@@ -90,6 +94,15 @@ class Context:
         self._claims = self._decode(self._caller.authorization)
         self._viewer: asyncio.Future[Viewer] | None = None
         self._loaders: dict[Any, Loader] = {}
+
+    @property
+    def is_to_be_fresh(self) -> bool:
+        return self._caller.is_to_be_fresh
+
+    @property
+    def claims(self) -> Claims | None:
+        """Of a token that is good, unless its session has ended."""
+        return None if isinstance(self._claims, Refusal) else self._claims
 
     @property
     def token_seconds_left(self) -> float:

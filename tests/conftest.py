@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 import models
 from app import create_app
+from auth import Accounts
 from settings import ROOT, Settings
 from tests.executor.replay import Replay
 from tests.people import Person
@@ -184,17 +186,12 @@ class Server:
         self._process.send_signal(signal)
         return await asyncio.to_thread(self._process.wait, 15)
 
-    async def expired_token(self, email: str) -> str:
-        """A token of the account's that was valid once."""
-        from datetime import UTC, datetime, timedelta
-
-        from auth import Accounts
-
+    async def token_of(self, email: str, *, age: timedelta) -> str:
+        """A token that the account got so long ago."""
         await models.open_database(self.settings)
         try:
             user = await models.User.get(email=email)
-            sessions = Accounts(self.settings).sessions
-            _, tokens = await sessions.start(user.id, datetime.now(UTC) - timedelta(days=1))
+            _, tokens = await Accounts(self.settings).sessions.start(user.id, datetime.now(UTC) - age)
         finally:
             await models.close_database()
         return tokens.access_token

@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import models
 from calendars import ical
@@ -25,6 +26,8 @@ from models import EventList, Rows
 from models.event import as_key
 from models.filters import EventFilter, Mine
 from models.reads import Condition
+from schema.freshness import Freshness
+from web.caller import is_to_be_fresh
 
 MEDIA_TYPE = "text/calendar"
 FRESH_SECONDS = 300
@@ -62,8 +65,8 @@ Find = Callable[..., Awaitable[Feed]]
 
 
 class Calendars:
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, links: Links, freshness: Freshness | None = None) -> None:
+        self._links, self._freshness = links, freshness
 
     def routes(self) -> list[BaseRoute]:
         feeds: dict[str, Find] = {
@@ -73,8 +76,10 @@ class Calendars:
             f"{VERSION}/{{user_id}}/{{token}}": self._own_list,
         }
         # 6, not the 9 of default: half the time for 2 % more.
-        gzip = Middleware(GZipMiddleware, compresslevel=6)
-        return [Route(f"{ROOT}/{path}.ics", partial(answer, find), middleware=[gzip]) for path, find in feeds.items()]
+        around = [Middleware(GZipMiddleware, compresslevel=6)]
+        if self._freshness:
+            around.insert(0, Middleware(_Behind, self._freshness))
+        return [Route(f"{ROOT}/{path}.ics", partial(answer, find), middleware=around) for path, find in feeds.items()]
 
     async def _event(self, event_id: str) -> Feed:
         row = await models.Event.read(event_id, ["id", "title"])
@@ -97,6 +102,21 @@ class Calendars:
         if not (right and hmac.compare_digest(key.encode(), right.encode())):
             raise NotFound("calendar")
         return Feed(_of_account(user_id), f"Planner: {username}", "my-events.ics", secret=True)
+
+
+class _Behind:
+    """Has a read replica answer, where it may: from the first statement to the last, while the body is sent."""
+
+    def __init__(self, app: ASGIApp, freshness: Freshness) -> None:
+        self._app, self._freshness = app, freshness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        owner = scope["path_params"].get("user_id")
+        if is_to_be_fresh(scope) or not await self._freshness.may_be_behind(owner):
+            await self._app(scope, receive, send)
+            return
+        with self._freshness.replica.answering():
+            await self._app(scope, receive, send)
 
 
 async def answer(find: Find, request: Request) -> Response:

@@ -34,6 +34,16 @@ class Caller:
         """The address under which the server was reached."""
         return str(HTTPConnection(self._scope).base_url)
 
+    @property
+    def is_to_be_fresh(self) -> bool:
+        """Cache-Control: no-cache (RFC 9111 §5.2.1.4), or by a socket, where changes are told: what is read there after
+        one has to show it."""
+        return self._scope["type"] == "websocket" or is_to_be_fresh(self._scope)
+
 
 def _header(scope: Scope, wanted: bytes) -> str | None:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
+
+
+def is_to_be_fresh(scope: Scope) -> bool:
+    return "no-cache" in (_header(scope, b"cache-control") or "").lower()

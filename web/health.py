@@ -21,11 +21,14 @@ async def live() -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """The database answers too; 503 where it does not. Why is for the log: anybody can ask this.
 
-    "degraded" where all is answered but subscriptions, since Redis does not answer: another process has no more of it.
+    "degraded" where another process has no more to give: Redis does not answer, so that nobody can subscribe; or the
+    read replica is away or too far behind, so that the primary answers all.
     """
     try:
         await models.ask_database()
     except Exception:
         log.warning("not ready: the database does not answer", exc_info=True)
         return JSONResponse({"status": "unavailable"}, status_code=503, headers={"retry-after": "1"})
-    return JSONResponse({"status": "ok" if request.app.state.replicas.is_whole else "degraded"})
+    replicas, freshness = request.app.state.replicas, request.app.state.freshness
+    is_whole = replicas.is_whole and (freshness is None or freshness.replica.is_usable)
+    return JSONResponse({"status": "ok" if is_whole else "degraded"})

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from calendars.links import ROOT
 from executor import Executor, Operation
 from models.engines.pool import POOLS, Pool
+from models.replica import ReadReplica
 
 MOST_NAMES = 100
 LONGEST_NAME = 64  # characters
@@ -146,6 +147,15 @@ class Metrics:
         self._read(f"{connections}_most", "As many as there may be.", lambda: _sum(lambda pool: pool.most))
         self._read("planner_database_waiting", "Who waits for a connection.", lambda: _sum(lambda pool: pool.waiting))
         self._count("planner_database_waits", "Times that none was free.", lambda: _sum(lambda pool: pool.waits))
+
+    def watch_replica(self, replica: ReadReplica) -> None:
+        self._read("planner_read_replica_behind_seconds", "How old it may be.", lambda: replica.behind_seconds)
+        self._read("planner_read_replica_asked", "1 where it is asked, else 0.", lambda: replica.is_usable)
+        self._count(
+            "planner_read_replica_unanswered",
+            "Statements that the primary answered for it.",
+            lambda: replica.unanswered,
+        )
 
     def _read(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         Gauge(name, meaning, registry=self.registry).set_function(read)

@@ -90,6 +90,10 @@ class Pool:
     def terminate(self) -> None:
         """Ends every connection at once, with whatever is being done on it."""
         self._is_closing = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Ends every connection that there is now; whoever uses one meets that."""
         for connection in self._all:
             connection.terminate()
 

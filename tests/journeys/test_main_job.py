@@ -4,6 +4,7 @@ import hashlib
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ async def test_sign_up_sign_in_and_publish(make_server: Callable[..., Server], s
 
         assert (await anybody.tries_to_create(**EVENT)).code == "UNAUTHENTICATED"
         assert (await anybody.tries_to_create("Bearer xyz", **EVENT)).code == "TOKEN_INVALID"
-        expired = await server.expired_token("ana@test.com")
+        expired = await server.token_of("ana@test.com", age=timedelta(days=1))
         assert (await anybody.tries_to_create(f"Bearer {expired}", **EVENT)).code == "TOKEN_EXPIRED"
         assert (await anybody.asks(LIST)).data["events"]["totalCount"] == 0
         created = await ana.creates_event(**EVENT)

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ async def test_the_walk_leads_to_an_event_and_nothing_leaves_the_machine(
     await explorer.page.locator(".graphiql-plugin").get_by_text("WhoAmI").wait_for()
     await explorer.shoots("8-history")
 
-    expired = await live_server.expired_token("ana@test.com")
+    expired = await live_server.token_of("ana@test.com", age=timedelta(days=1))
     await explorer.pastes_headers(json.dumps({"Authorization": f"Bearer {expired}", "X-Mine": "stays"}))
     assert code_of(await explorer.runs("CreateEvent")) == "TOKEN_EXPIRED"
     await explorer.page.locator(".graphiql-response", has_text="TOKEN_EXPIRED").wait_for()

@@ -97,13 +97,16 @@ async def lives(server: Server) -> set[str]:
 
 
 @on_postgresql
-async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(make_server: Callable[..., Server]) -> None:
+async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
+    make_server: Callable[..., Server], migrated: dict[str, Settings]
+) -> None:
     port = free_port()
     server = make_server(
         METRICS_PORT=str(port),
         BCRYPT_QUEUE="1",
         ACCOUNT_GUESSES_PER_HOUR="4",
         DATABASE_POOL_SIZE="1",
+        DATABASE_READ_URL=migrated["postgresql"].database_url,
         LOG_FORMAT="json",
     )
     await server.start()
