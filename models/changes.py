@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
+from uuid import UUID
 
 from tortoise.transactions import in_transaction
 
 from models.rows import Row
+from models.turns import transaction_at
 
 
 class ChangeKind(StrEnum):
@@ -124,11 +126,14 @@ async def told_statement() -> AsyncIterator[list[Change]]:
 
 
 @asynccontextmanager
-async def told_transaction() -> AsyncIterator[list[Change]]:
-    """A transaction, and a list: the changes put into it are told once the transaction has been committed."""
+async def told_transaction(event_id: UUID | None = None) -> AsyncIterator[list[Change]]:
+    """A transaction, and a list: the changes put into it are told once the transaction has been committed.
+
+    With an event, whose row it locks, it begins when it is its turn there: see models/turns.py.
+    """
     told, committed = _Told(), False
     try:
-        async with in_transaction() as connection:
+        async with transaction_at(event_id) if event_id else in_transaction() as connection:
             yield told
             committing = asyncio.ensure_future(connection.commit())
             try:

@@ -123,7 +123,7 @@ class Event(Model):
         """
         from models.rsvp import Rsvp  # which stands on this file
 
-        async with told_transaction() as told:
+        async with told_transaction(as_key(event_id)) as told:
             event = await cls.locked(event_id)
             event.refuse_others(editor_id)
             event.refuse_if_cancelled()
@@ -146,7 +146,7 @@ class Event(Model):
     @classmethod
     async def cancel(cls, event_id: str, *, editor_id: str, now: datetime, paths: Sequence[str] = ("id",)) -> Row:
         """Saying it again changes nothing. Raises NotFound, Forbidden."""
-        async with told_transaction() as told:
+        async with told_transaction(as_key(event_id)) as told:
             event = await cls.locked(event_id)
             event.refuse_others(editor_id)
             if not event.is_cancelled:
@@ -156,7 +156,7 @@ class Event(Model):
     @classmethod
     async def remove(cls, event_id: str, *, editor_id: str) -> str:
         """Deletes the event with its tags and places; its id, as it is shown. Raises NotFound, Forbidden."""
-        async with told_transaction() as told:
+        async with told_transaction(as_key(event_id)) as told:
             event = await cls.locked(event_id)
             event.refuse_others(editor_id)
             await event.go(told)

@@ -35,6 +35,8 @@ class _NotAnyMore(Exception):
 
 
 async def _forget(user_id: UUID, session_id: UUID, password_hash: str, now: datetime) -> None:
+    # Of no event: to wait for a turn at one while it holds another's row would keep up whoever waits for that. It holds
+    # one connection, and nobody forgets the same account twice.
     async with told_transaction() as told:
         # Events first, in one order whoever comes, and the user's row last: as whoever takes a place locks them. Two
         # that go at once, or one that goes while another comes, would else wait for each other in a circle.

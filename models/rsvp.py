@@ -87,10 +87,11 @@ class Rsvp(Model):
         key, user = as_key(event_id), UUID(user_id)
         if key is None:
             raise NotFound("event")
+        # Before it is the user's turn: who holds a place and asks again, as clients do, need not wait in a rush.
         if held := await cls._held(key, user, paths):
             return held
         try:
-            async with told_transaction() as told:
+            async with told_transaction(key) as told:
                 give = _give_at_once if dialect() == "postgres" else _give
                 place = await give(key, user, now, paths)
                 event = {name: value for name, value in place["event"].items() if name in _EVENT_OWN}
@@ -110,7 +111,7 @@ class Rsvp(Model):
 
         Raises NotFound.
         """
-        async with told_transaction() as told:
+        async with told_transaction(as_key(event_id)) as told:
             event = await Event.locked(event_id)
             return await cls._found(await cls.leave(event, UUID(user_id), told, now), paths)
 

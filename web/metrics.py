@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calendars.links import ROOT
 from executor import Executor, Operation
+from models import turns
 from models.engines.pool import POOLS, Pool
 from models.replica import ReadReplica
 
@@ -147,6 +148,7 @@ class Metrics:
         self._read(f"{connections}_most", "As many as there may be.", lambda: _sum(lambda pool: pool.most))
         self._read("planner_database_waiting", "Who waits for a connection.", lambda: _sum(lambda pool: pool.waiting))
         self._count("planner_database_waits", "Times that none was free.", lambda: _sum(lambda pool: pool.waits))
+        self._read("planner_event_turns_waiting", "Who waits for a turn at an event.", turns.waiting)
 
     def watch_replica(self, replica: ReadReplica) -> None:
         self._read("planner_read_replica_behind_seconds", "How old it may be.", lambda: replica.behind_seconds)

@@ -222,7 +222,7 @@ class Client(AsyncpgDBClient):
 
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.wait_seconds = wait_seconds
+        self.wait_seconds, self.most_connections = wait_seconds, self.pool_maxsize
 
     def _check_loop(self) -> bool:
         # Whether the event loop has become another one since the database was opened: not here. To ask is a system

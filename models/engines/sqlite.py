@@ -153,7 +153,7 @@ class Client(_Fetching, SqliteClient):
 
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, busy_timeout=round(wait_seconds * 1000), **kwargs)
-        self.wait_seconds = wait_seconds
+        self.wait_seconds, self.most_connections = wait_seconds, 1
 
     def acquire_connection(self) -> ConnectionWrapper[Any]:
         return BoundedConnection(self._lock, self)

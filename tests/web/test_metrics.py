@@ -142,6 +142,7 @@ async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
         "planner_database_connections_free": 1,
         "planner_database_connections_most": 1,
         "planner_database_waiting": 0,
+        "planner_event_turns_waiting": 0,
         "planner_hashes_pending": 0,
     }
     assert {name: told.value(name) for name in exactly} == exactly
