@@ -1,4 +1,4 @@
-"""What happens to accounts, a line each, for who watches over the server: `event=signin account=... session=...`.
+"""What happens to accounts, a line each, for who watches over the server: `signin`, its `account` and `session`.
 
 Ids and addresses alone: no e-mail, since people type passwords into that field, and nothing that opens anything.
 """
@@ -14,9 +14,8 @@ _A_MINUTE = timedelta(minutes=1)
 
 
 def note(event: str, **facts: object) -> None:
-    """In logfmt, or where the log is in JSON, as its members; a fact that is None is left out."""
-    known = {"event": event, **{name: fact for name, fact in facts.items() if fact is not None}}
-    log.info(" ".join(f"{name}={fact}" for name, fact in known.items()), extra={"facts": known})
+    """A fact that is None is left out."""
+    log.info(event, extra={"facts": {name: fact for name, fact in facts.items() if fact is not None}})
 
 
 class Flood:

@@ -1,5 +1,5 @@
 import asyncio
-import copy
+import logging.config
 import signal
 import socket
 import sys
@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
-from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
 import models
 from app import create_app
 from settings import Settings, read_settings
-from web.log import JsonLines
+from web.log import formatter
 
 UNREAD_SECONDS = 30
 
@@ -26,6 +25,7 @@ def serve(
     # uvicorn drains, and then gives the signal to whoever handled it before. To be stopped is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = read_settings()
+    logging.config.dictConfig(lines := _logging(settings))  # uvicorn does, but create_app has things to say before
     if workers > 1 and not settings.redis_url:
         sys.exit(f"--workers {workers} needs REDIS_URL, by which the processes tell each other of changes. Set it.")
     asyncio.run(_refuse_an_unready_database(settings))
@@ -36,7 +36,7 @@ def serve(
     config = uvicorn.Config(
         app if workers == 1 else "app:app",  # which each process makes for itself
         workers=workers,
-        log_config=_logging(settings),
+        log_config=lines,
         # Never lower: at debug, websockets logs each frame and header, and so tokens and passwords.
         log_level="info" if settings.log_level == "debug" else settings.log_level,
         access_log=settings.log_level == "debug",
@@ -74,10 +74,11 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _logging(settings: Settings) -> dict[str, Any]:
-    """uvicorn's own, by which our loggers speak too."""
-    config = copy.deepcopy(LOGGING_CONFIG)
-    config["loggers"]["planner"] = {"handlers": ["default"], "propagate": False}
-    if settings.log_format == "json":
-        config["formatters"] = {name: {"()": JsonLines} for name in config["formatters"]}
-        config["root"] = {"handlers": ["default"], "level": "WARNING"}  # asyncio's, say: every line is to be read
-    return config
+    """For all loggers alike: ours, uvicorn's, asyncio's."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": formatter, "form": settings.log_format}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},  # uvicorn and create_app set their loggers' own
+    }

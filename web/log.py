@@ -1,19 +1,26 @@
-"""The log's form where it is JSON, and the line of an operation.
+"""The one form of all lines of the log, whoever writes them, and the line of an operation.
 
-Our own loggers and uvicorn's write the same form. What each says of requests holds no document, no variable and no
-query string (web/request_log.py); here, an operation is no more than its name, its codes and its time.
+Everything is said by the standard library's loggers, as uvicorn and asyncio do; structlog writes it down. What is said
+of requests holds no document, no variable and no query string (web/request_log.py); here, an operation is no more than
+its name, its codes and its time.
 """
 
 import logging
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 import orjson
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import JSONRenderer, UnicodeDecoder, UnicodeEncoder, format_exc_info
+from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from errors import ErrorCode
 from executor import Operation
@@ -27,35 +34,61 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 log = logging.getLogger("planner.request")
 
 
-class JsonLines(logging.Formatter):
-    """A JSON object a line: `time`, `level`, `logger` and `event`; `request`, its id, where the line was written for
-    one; the facts that came with it; `trace`, of an exception."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts: Mapping[str, Any] = getattr(record, "facts", {})
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": facts["event"] if facts else record.getMessage(),
-        }
-        if request_id := REQUEST_ID.get():
-            line["request"] = request_id
-        line |= facts
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return _dumped(line)
+def formatter(form: Literal["text", "json"]) -> logging.Formatter:
+    """Of lines for a terminal, or of a JSON object a line. docs/monitoring.md names what is in them."""
+    return ProcessorFormatter(
+        foreign_pre_chain=[_add_time, add_log_level, add_logger_name, _add_request, _add_facts],
+        processors=[ProcessorFormatter.remove_processors_meta, *(_as_json() if form == "json" else _as_text())],
+    )
 
 
-def _dumped(line: Mapping[str, Any]) -> str:
-    try:
-        return orjson.dumps(line, default=str).decode()
-    except orjson.JSONEncodeError:  # half of a surrogate pair, which UTF-8 has no bytes for
-        return orjson.dumps({name: _encodable(str(value)) for name, value in line.items()}).decode()
+def _add_time(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    # Of the record, which structlog's TimeStamper does not look at.
+    line["time"] = datetime.fromtimestamp(line["_record"].created, UTC).isoformat(timespec="milliseconds")
+    return line
 
 
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def _add_request(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    if request_id := REQUEST_ID.get():
+        line["request"] = request_id
+    return line
+
+
+def _add_facts(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    # Not all that is `extra`, as structlog's ExtraAdder would: websockets puts its connection there.
+    facts = getattr(line["_record"], "facts", {})
+    # An id is text, whether it was read from a row or from a token.
+    line.update({name: str(fact) if isinstance(fact, UUID) else fact for name, fact in facts.items()})
+    return line
+
+
+def _as_json() -> list[Processor]:
+    # Half of a surrogate pair is one that UTF-8 has no bytes for: it is encoded with a backslash, and decoded.
+    encodable: list[Processor] = [UnicodeEncoder("utf-8", "backslashreplace"), UnicodeDecoder("utf-8")]
+    return [format_exc_info, _name_the_trace, *encodable, JSONRenderer(_dumped)]
+
+
+def _name_the_trace(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    if trace := line.pop("exception", None):
+        line["trace"] = trace
+    return line
+
+
+def _dumped(line: EventDict, default: Callable[[object], Any]) -> str:
+    return orjson.dumps(line, default).decode()
+
+
+def _as_text() -> list[Processor]:
+    return [
+        ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            timestamp_key="time",
+            pad_event_to=0,
+            sort_keys=False,
+            # By default it is rich's, where that is installed, which tells each frame's variables: passwords, tokens.
+            exception_formatter=plain_traceback,
+        )
+    ]
 
 
 class Requests:
@@ -100,13 +133,12 @@ class Requests:
 
 
 def _tell(codes: Sequence[str], **given: object) -> None:
-    """In logfmt, or where the log is in JSON, as its members; what is None is left out."""
-    facts: dict[str, object] = {"event": "request"}
-    facts |= {name: value for name, value in given.items() if value is not None}
+    """What is None is left out."""
+    facts = {name: value for name, value in given.items() if value is not None}
     if codes:
         facts["codes"] = ",".join(dict.fromkeys(codes))  # each once: one document may fail in a hundred places
     level = logging.INFO if FAULTS.isdisjoint(codes) else logging.WARNING
-    log.log(level, " ".join(f"{name}={value}" for name, value in facts.items()), extra={"facts": facts})
+    log.log(level, "request", extra={"facts": facts})
 
 
 def _account(context: Context) -> str | None:

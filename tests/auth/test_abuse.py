@@ -1,6 +1,7 @@
 """Who guesses, floods or sprays is held up; who owns the account is not. From a script, with a clock of the tests'."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -404,6 +405,10 @@ async def test_two_addresses_with_ten_accounts_do_not_keep_others_from_signing_i
     assert met["Unavailable"] > before  # those who flood make room
 
 
+def told(record: logging.LogRecord) -> tuple[str, object]:
+    return record.message, vars(record)["facts"]
+
+
 async def test_tries_that_are_held_up_are_logged_and_a_flood_of_them_in_few_lines(
     world: World, ana: tuple[Viewer, Tokens], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -411,8 +416,8 @@ async def test_tries_that_are_held_up_are_logged_and_a_flood_of_them_in_few_line
     caplog.set_level("INFO", "planner.audit")
     caplog.clear()
 
-    def lines() -> list[str]:
-        written = [record.message for record in caplog.records if record.name == "planner.audit"]
+    def lines() -> list[tuple[str, object]]:
+        written = [told(record) for record in caplog.records if record.name == "planner.audit"]
         caplog.clear()
         return written
 
@@ -420,13 +425,13 @@ async def test_tries_that_are_held_up_are_logged_and_a_flood_of_them_in_few_line
         for _ in range(3):
             await world.guesses("ana", address(number))
     # One was written before, of the office.
-    assert lines() == [f"event=signin_limited address={address(n).address}" for n in range(LINES_A_MINUTE - 1)]
+    assert lines() == [("signin_limited", {"address": address(n).address}) for n in range(LINES_A_MINUTE - 1)]
 
     world.now += A_MINUTE
     await world.holds_up("ana", CAFE)
-    assert [line for line in lines() if "refused" not in line] == [
-        f"event=left_out tries={3 * (LINES_A_MINUTE + 40) - (LINES_A_MINUTE - 1)}",
-        f"event=signin_limited address={CAFE.address}",
+    assert [(event, facts) for event, facts in lines() if "refused" not in event] == [
+        ("left_out", {"tries": 3 * (LINES_A_MINUTE + 40) - (LINES_A_MINUTE - 1)}),
+        ("signin_limited", {"address": CAFE.address}),
     ]
 
 
@@ -439,7 +444,7 @@ async def test_a_sign_in_that_finds_the_line_full_is_logged(
 
     assert {await world.signs_in("ana", OFFICE) for _ in range(50)} == {"Unavailable"}
 
-    assert [record.message for record in caplog.records] == [f"event=signin_unavailable address={OFFICE.address}"]
+    assert [*map(told, caplog.records)] == [("signin_unavailable", {"address": OFFICE.address})]
 
 
 async def test_more_may_be_tried_where_the_operator_says_so(database: Settings) -> None:

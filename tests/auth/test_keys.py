@@ -280,8 +280,9 @@ def test_a_running_server_takes_what_has_changed(
     assert kids(keys.ring) == [second, first]
     assert [record.message.partition(",")[0] for record in caplog.records] == [
         f"the keys have changed: {second} signs",
-        f"event=keys_changed signing={second}",
+        "keys_changed",
     ]
+    assert vars(caplog.records[-1])["facts"] == {"signing": second}
 
 
 def test_what_cannot_be_read_changes_nothing_until_it_can(

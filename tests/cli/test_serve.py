@@ -163,6 +163,6 @@ async def test_a_fault_is_logged_with_its_trace_and_told_as_a_number(make_server
     assert error["extensions"]["code"] == "INTERNAL"
     assert "events" not in error["message"]
     log = server.log.read_text()
-    assert f"ERROR:    request {error['extensions']['requestId']} failed" in log
+    assert f"[error    ] request {error['extensions']['requestId']} failed" in log
     assert "no such table: events" in log
     assert "no such table" not in answer.text

@@ -2,9 +2,11 @@ import asyncio
 import json
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -13,10 +15,10 @@ import pytest
 from auth import audit
 from tests.attacks.conftest import NEVER_LOGGED, WRONG
 from tests.conftest import Server, settings_of
-from tests.people import Person
+from tests.people import PASSWORD, Person
 from tests.sockets import Airing
 from web.caller import Caller
-from web.log import FAULTS_A_SECOND, REQUEST_ID, JsonLines, Requests
+from web.log import FAULTS_A_SECOND, REQUEST_ID, Requests, formatter
 from web.operations import Asked
 
 log = logging.getLogger("planner.test")
@@ -24,7 +26,7 @@ HELLO = "query Hello { __typename }"
 
 
 def written(record: logging.LogRecord) -> Any:
-    text = JsonLines().format(record)
+    text = formatter("json").format(record)
     assert "\n" not in text
     return json.loads(text)
 
@@ -83,6 +85,37 @@ def test_an_exception_is_in_its_line(lines: Callable[[], list[Any]]) -> None:
     assert line["trace"].endswith("RuntimeError: the lamp broke")
 
 
+def caught() -> logging.LogRecord:
+    """With what a frame held, and half a surrogate pair."""
+    try:
+        hush = PASSWORD  # noqa: F841 - what a frame holds
+        raise RuntimeError("the lamp broke: \ud83d")
+    except RuntimeError:
+        return logging.makeLogRecord({"name": "planner.test", "msg": "a fault", "exc_info": sys.exc_info()})
+
+
+def test_whatever_an_exception_says_can_be_written() -> None:
+    assert written(caught())["trace"].endswith("RuntimeError: the lamp broke: \\ud83d")
+
+
+def test_text_is_for_people_and_grep() -> None:
+    facts = {"account": UUID(int=7), "session": "a b", "ms": 1.5}
+    told = {"created": 0, "name": "planner.test", "levelname": "INFO", "msg": "found", "facts": facts}
+    record = logging.makeLogRecord(told)
+
+    assert formatter("text").format(record) == (
+        "1970-01-01T00:00:00.000+00:00 [info     ] found [planner.test]"
+        " account=00000000-0000-0000-0000-000000000007 session='a b' ms=1.5"
+    )
+
+
+def test_a_trace_tells_no_variable() -> None:
+    text = formatter("text").format(caught())
+
+    assert text.splitlines()[-1] == "RuntimeError: the lamp broke: \ud83d"
+    assert PASSWORD not in text
+
+
 async def test_what_is_logged_for_a_request_has_its_id(lines: Callable[[], list[Any]]) -> None:
     async def request(id: str) -> None:
         REQUEST_ID.set(id)
@@ -95,10 +128,9 @@ async def test_what_is_logged_for_a_request_has_its_id(lines: Callable[[], list[
     assert [line.get("request") for line in lines()] == ["1", "2", None]
 
 
-def test_the_audits_facts_are_members(lines: Callable[[], list[Any]], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_audits_facts_are_members(lines: Callable[[], list[Any]]) -> None:
     audit.note("signin", account=1, session=None, address="127.0.0.1")
 
-    assert caplog.messages == ["event=signin account=1 address=127.0.0.1"]
     assert lines() == [
         {"level": "info", "logger": "planner.audit", "event": "signin", "account": 1, "address": "127.0.0.1"}
     ]
