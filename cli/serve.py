@@ -14,6 +14,7 @@ import models
 from app import create_app
 from settings import Settings, read_settings
 from web.log import formatter
+from web.pipelining import Pipelining
 
 UNREAD_SECONDS = 30
 
@@ -40,6 +41,7 @@ def serve(
         # Never lower: at debug, websockets logs each frame and header, and so tokens and passwords.
         log_level="info" if settings.log_level == "debug" else settings.log_level,
         access_log=settings.log_level == "debug",
+        http=Pipelining,
         server_header=False,
         ws_max_size=settings.max_body_bytes,
         proxy_headers=False,  # uvicorn would take any address in them; auth/client.py reads them

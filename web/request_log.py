@@ -1,5 +1,7 @@
 """What uvicorn's log of requests may say of an address: its path, without what opens somebody's calendar, and nothing
 of its query string, where clients put documents with passwords in them, and tokens. Our own loggers write no address.
+
+Nor does it write a traceback for what a client got wrong.
 """
 
 import logging
@@ -20,11 +22,19 @@ def keep_secrets_out() -> None:
     """Doing it again changes nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_hide_secrets)
+        logging.getLogger(name).addFilter(_belittle_bad_text)
 
 
 def _hide_secrets(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple):
         record.args = tuple(_told(arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
+
+
+def _belittle_bad_text(record: logging.LogRecord) -> bool:
+    # A WebSocket's text that is not UTF-8: uvicorn closes it with 1007, as it should, and calls that an error.
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError) and "Invalid UTF-8" in record.msg:
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True
 
 

@@ -223,7 +223,9 @@ class _Connection:
         try:
             async with asyncio.timeout(self._endpoint.send_seconds):
                 await self._asgi_send(event)
-        except OSError:  # of which TimeoutError is one
+        except (OSError, RuntimeError):
+            # TimeoutError is an OSError. A RuntimeError is uvicorn's word for a socket that it has closed by itself,
+            # for what the client sent or did not send.
             raise _Gone from None
 
 
