@@ -73,8 +73,9 @@ deep-pages: $(DEV) ## Measure a page half way down 1,000,000 events against the 
 simulation: $(DEV) ## Model more processes, read replicas and a hot event
 	@$(BIN)/python -m bench.simulation
 
-fuzz: $(DEV) ## Send a server whatever may come, for N seconds a kind (make fuzz N=60)
-	@FUZZ_SECONDS=$(or $(N),10) $(BIN)/python -m pytest -q tests/attacks/fuzz.py
+fuzz: $(DEV) ## Send a server whatever may come, by chance, for N seconds a kind (make fuzz N=60; FUZZ_SEED=7 repeats)
+	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; \
+		FUZZ_SECONDS=$(or $(N),10) FUZZ_SEED=$$seed $(BIN)/python -m pytest -q tests/attacks/test_fuzz.py
 
 lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
 	@$(PIP) install uv==0.13.9
