@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg. See models/engines/__init__.py."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +19,9 @@ from tortoise.exceptions import IntegrityError, TransactionManagementError
 
 from errors import Unavailable
 from models.engines.pool import Pool
+from models.engines.statements import followed, told
+
+SYSTEM = "postgresql"
 
 # What asyncpg raises where the server, or the way to it, goes away in the middle of a statement.
 GONE = (
@@ -133,7 +136,10 @@ class SafeTransaction(TransactionContextPooled):
 
     client: Any
 
-    async def __aenter__(self) -> TransactionalDBClient:
+    def __aenter__(self) -> Coroutine[Any, Any, TransactionalDBClient]:
+        return told(SYSTEM, "BEGIN", self._begin())
+
+    async def _begin(self) -> TransactionalDBClient:
         self.client._connection = await _take(self.client._parent)
         self.token = get_connections().set(self.connection_name, self.client)
         try:
@@ -155,7 +161,7 @@ class SafeTransaction(TransactionContextPooled):
                 await self.client.commit()
             elif not (self.client._finalized or lost or is_undecided):
                 with suppress(*GONE, *CLOSED):  # a connection that fails to roll back is not used again
-                    await self.client.rollback()
+                    await told(SYSTEM, "ROLLBACK", self.client.rollback())
         finally:
             self._end(exc_type)
         if lost:
@@ -178,6 +184,7 @@ async def _records(connection: Any, query: str, values: Sequence[Any]) -> Sequen
     return records
 
 
+@followed(SYSTEM)
 class ReadCommitted(TransactionWrapper):
     async def fetch(self, query: str, values: Sequence[Any]) -> Sequence[Any]:
         """What a statement finds or returns, in the transaction."""
@@ -188,7 +195,7 @@ class ReadCommitted(TransactionWrapper):
         """Raises ConnectionLost where nobody knows whether it was done: whoever calls this, for models/changes.py does
         so before the transaction's block ends."""
         try:
-            await super().commit()
+            await told(SYSTEM, "COMMIT", super().commit())
         except Exception as error:
             if _is_lost(error, self._connection):
                 raise ConnectionLost from error
@@ -217,6 +224,7 @@ async def _answered(ask: Callable[[str, Any], Awaitable[T]], query: str, values:
         raise _went_away() from error
 
 
+@followed(SYSTEM)
 class Client(AsyncpgDBClient):
     """`wait_seconds` bounds the wait for a free connection. A SELECT whose connection ends is asked once more."""
 

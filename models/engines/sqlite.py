@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
@@ -16,6 +16,9 @@ from tortoise.backends.sqlite.client import (
 from tortoise.connection import get_connections
 
 from errors import Unavailable
+from models.engines.statements import followed, told
+
+SYSTEM = "sqlite"
 
 # What a statement fails with where the disk takes no more, for whatever reason.
 CANNOT_WRITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
@@ -85,6 +88,7 @@ class _Fetching:
             return records
 
 
+@followed(SYSTEM)
 class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
     async def begin(self) -> None:
         # A plain BEGIN that reads first and writes later fails at once, whatever busy_timeout says, where another
@@ -98,7 +102,7 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
         """Raises CommitFailed where nobody knows whether it was done: whoever calls this, for models/changes.py does so
         before the transaction's block ends."""
         try:
-            await super().commit()
+            await told(SYSTEM, "COMMIT", super().commit())
         except sqlite3.OperationalError as error:
             if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
                 raise _unavailable(error) from error
@@ -108,7 +112,10 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
 class SafeTransaction(SqliteTransactionContext):
     """Cancelled at any moment, it rolls back and gives the lock of the one connection back."""
 
-    async def __aenter__(self) -> TransactionalDBClient:
+    def __aenter__(self) -> Coroutine[Any, Any, TransactionalDBClient]:
+        return told(SYSTEM, "BEGIN", self._begin())
+
+    async def _begin(self) -> TransactionalDBClient:
         await _take(self._trxlock, self.connection._parent.wait_seconds)
         try:
             await self.ensure_connection()
@@ -143,11 +150,14 @@ class SafeTransaction(SqliteTransactionContext):
     async def _roll_back_what_is_open(self) -> None:
         # aiosqlite's thread takes statements in order: this one comes after a BEGIN or COMMIT whose wait was cancelled.
         try:
-            await self.connection._connection.rollback()
+            connection = self.connection._connection
+            rollback = connection.rollback()
+            await (told(SYSTEM, "ROLLBACK", rollback) if connection.in_transaction else rollback)
         finally:
             self._trxlock.release()
 
 
+@followed(SYSTEM)
 class Client(_Fetching, SqliteClient):
     """`wait_seconds` bounds the wait for the one connection, and for another process that writes to the file."""
 
