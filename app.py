@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from hashlib import blake2b
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.routing import Route, WebSocketRoute
@@ -31,7 +32,7 @@ from schema import build_executor
 from schema.freshness import Freshness
 from schema.live import Live
 from schema.wire import ChangeWire
-from settings import Settings, read_settings
+from settings import SettingError, Settings, read_settings
 from web import graphiql, health, jwks, request_log
 from web.calendars import Calendars
 from web.graphql import GraphQLEndpoint
@@ -40,7 +41,14 @@ from web.metrics import Metrics
 from web.operations import Operations
 from web.websocket import WebSocketEndpoint
 
+if TYPE_CHECKING:
+    from web.tracing import Traces
+
 GOODBYE_SECONDS = 0.5  # for sockets and streams to be ended, before the server itself begins to stop
+
+# FastAPI's own would tell whole addresses, and with them what opens a calendar and what clients put behind a "?": to
+# whichever collector the environment names. Ours is web/tracing.py.
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
 
 
 class Planner(FastAPI):
@@ -49,7 +57,9 @@ class Planner(FastAPI):
 
     def __init__(self, graphql: ASGIApp, lifespan: Any) -> None:
         # A redirect to the address without its last slash would lead to whatever host the Host header names.
-        super().__init__(title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+        super().__init__(
+            title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
+        )
         self.graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     accounts, links = Accounts(settings, rates), Links(settings)
     keys = accounts.sessions.access_tokens.keys
     live = Live(replicas)
-    metrics, executor = Metrics(), build_executor(freshness)
+    metrics, executor, traces = Metrics(), build_executor(freshness), _traces(settings)
     metrics.watch(executor, lambda: accounts.passwords.pending)
     if freshness:
         metrics.watch_replica(freshness.replica)
@@ -80,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         proxies=Proxies(settings.trusted_proxies),
         metrics=metrics,
         requests=Requests(settings.log_requests),
+        traces=traces,
     )
 
     @asynccontextmanager
@@ -87,6 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
         await models.open_database(settings)
         stop_listening, watching = listen(live.tell), asyncio.create_task(keys.watch())
         try:
+            if traces:
+                traces.open()
             await replicas.open()
             await accounts.passwords.warm()
             gc.collect()
@@ -106,6 +119,8 @@ def create_app(settings: Settings) -> FastAPI:
             watching.cancel()
             accounts.passwords.close()
             await models.close_database()
+            if traces:
+                await traces.close()
 
     endpoint: ASGIApp = GraphQLEndpoint(operations, max_body_bytes=settings.max_body_bytes, page=graphiql.page)
     cors: dict[str, Any] = {
@@ -115,6 +130,9 @@ def create_app(settings: Settings) -> FastAPI:
         "expose_headers": ["x-request-id", "retry-after"],
         "max_age": 600,
     }
+    if traces:
+        endpoint = traces.requests(endpoint, "/graphql")
+        cors["allow_headers"] += ["traceparent", "tracestate"]
     if settings.allowed_origins:
         endpoint = CORSMiddleware(endpoint, **cors)
     app = Planner(endpoint, lifespan)
@@ -123,7 +141,11 @@ def create_app(settings: Settings) -> FastAPI:
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )
     app.router.routes.append(WebSocketRoute("/graphql", metrics.count_sockets(sockets)))
-    app.router.routes.extend(Calendars(links, freshness).routes())
+    feeds = Calendars(links, freshness).routes()
+    if traces:
+        for feed in feeds:
+            feed.app = traces.requests(feed.app, feed.path)
+    app.router.routes.extend(feeds)
     app.router.routes.extend(graphiql.routes())
     app.include_router(health.router)
     app.router.routes.append(jwks.route(keys))
@@ -132,6 +154,16 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, **cors)
     return app
+
+
+def _traces(settings: Settings) -> "Traces | None":
+    if not settings.traces_url:
+        return None
+    try:
+        from web.tracing import Traces
+    except ModuleNotFoundError as error:
+        raise SettingError(f"TRACES_URL needs {error.name}, which is not installed. Run make otel.") from None
+    return Traces.sent_to(settings.traces_url, settings.traces_share)
 
 
 def _shared(settings: Settings) -> tuple[Replicas[Change], Rates, Freshness | None]:

@@ -122,6 +122,14 @@ class Settings(BaseSettings):
         description="Their port; each further worker takes the next one that is free. With 0 there are none.",
     )
 
+    traces_url: str = Field(
+        "",
+        description="A collector of OpenTelemetry's, which takes traces by OTLP over HTTP. If empty, there are none.",
+    )
+    traces_share: float = Field(
+        0.01, ge=0, le=1, description="The share of requests that is traced; those of a traced client's always are."
+    )
+
     @field_validator("secret_key")
     @classmethod
     def _is_long_enough(cls, value: str) -> str:
@@ -132,7 +140,7 @@ class Settings(BaseSettings):
             raise ValueError(f"must be text in UTF-8. {NEW_SECRET}") from None  # its own words tell a part of it
         raise ValueError(f"must be at least 32 bytes. {NEW_SECRET}")
 
-    @field_validator("public_url")
+    @field_validator("public_url", "traces_url")
     @classmethod
     def _is_a_place(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", value):

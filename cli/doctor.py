@@ -94,6 +94,7 @@ def findings() -> Iterator[Finding]:
     yield from database(settings)
     yield from replica(settings)
     yield from redis(settings)
+    yield from traces(settings)
     yield from keys(settings, datetime.now(UTC))
     yield from explorer(GRAPHIQL, FOLDER)
 
@@ -231,6 +232,24 @@ def redis(settings: Settings) -> Iterator[Finding]:
         yield wrong("Redis", f"{where} does not answer ({type(error).__name__}). Is it running, and REDIS_URL right?")
         return
     yield right("Redis", f"{where} answers in {(datetime.now(UTC) - begun).total_seconds() * 1000:.1f} ms")
+
+
+def traces(settings: Settings) -> Iterator[Finding]:
+    if not settings.traces_url:
+        yield right("traces", "none are sent")
+        return
+    try:
+        from web.collector import Collector
+    except ModuleNotFoundError as error:
+        yield wrong("traces", f"TRACES_URL needs {error.name}, which is not installed. Run make otel")
+        return
+    collector = Collector(settings.traces_url)
+    if problem := collector.refuses():
+        yield wrong(
+            "traces", f"{collector.url} does not take them: {problem}. Is the collector running, and TRACES_URL right?"
+        )
+    else:
+        yield right("traces", f"{collector.url} takes them")
 
 
 def keys(settings: Settings, now: datetime) -> Iterator[Finding]:

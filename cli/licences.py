@@ -8,11 +8,11 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from settings import ROOT
 
 LISTED = ROOT / "docs" / "licences.md"
-PINNED = ROOT / "requirements" / "runtime.txt"
+PINNED = ROOT / "requirements" / "otel.txt"  # with all of runtime.txt
 HEAD = """# Licences of what runs
 
-What `requirements/runtime.txt` names and this machine has installed, with the licence that each package gives in its
-metadata. Written by `python -m cli.licences`.
+What `requirements/otel.txt` names (the server with traces) and this machine has installed, with the licence that each
+package gives in its metadata. Written by `python -m cli.licences`.
 
 | Package | Licence |
 |---|---|

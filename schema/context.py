@@ -63,7 +63,10 @@ class Caller(Protocol):
 
 
 class Context:
-    """Made once for each operation. `clock` says what time it is, aware and in UTC; `now` is when it was asked."""
+    """Made once for each operation. `clock` says what time it is, aware and in UTC; `now` is when it was asked.
+    `renewed` is told of each renewal."""
+
+    renewed: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -90,6 +93,8 @@ class Context:
     def renew(self) -> None:
         """Forgets all that was found out so far: each change that a subscription tells is answered like a request of
         its own, at its own time."""
+        if self.renewed:
+            self.renewed()
         self.now = self._clock()
         self._claims = self._decode(self._caller.authorization)
         self._viewer: asyncio.Future[Viewer] | None = None

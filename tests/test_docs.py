@@ -163,7 +163,8 @@ def test_each_decision_has_its_page_and_is_reached() -> None:
 
 def test_each_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    extras = project["project"]["optional-dependencies"].values()
+    groups = [project["project"]["dependencies"], *extras, *project["dependency-groups"].values()]
     names = {re.split(r"[^\w-]", requirement)[0] for group in groups for requirement in group}
 
     said = set(re.findall(r"\*\*([\w-]+)\*\*", (ROOT / "docs/decisions/0001-dependencies.md").read_text("utf-8")))

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import models
@@ -68,7 +68,7 @@ class Calendars:
     def __init__(self, links: Links, freshness: Freshness | None = None) -> None:
         self._links, self._freshness = links, freshness
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         feeds: dict[str, Find] = {
             "event/{event_id}": self._event,
             "account/{user_id}/{key}": self._account,

@@ -31,6 +31,7 @@ FAULTS_A_SECOND = 10  # that are told whatever the share: a database that is awa
 LONGEST_NAME = 64  # characters of an operation's name: a document may have one of a megabyte
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+TRACE_ID: ContextVar[str | None] = ContextVar("trace_id", default=None)  # where the request is traced
 log = logging.getLogger("planner.request")
 
 
@@ -51,6 +52,8 @@ def _add_time(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
 def _add_request(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     if request_id := REQUEST_ID.get():
         line["request"] = request_id
+    if trace_id := TRACE_ID.get():
+        line["trace_id"] = trace_id
     return line
 
 
@@ -112,7 +115,7 @@ class Requests:
                 operation=name[:LONGEST_NAME] if name else None,
                 kind=kind,
                 ms=round(seconds * 1000, 1),
-                account=_account(context),
+                account=account_of(context),
             )
 
     def refused(self, request_id: str, status: int) -> None:
@@ -141,7 +144,7 @@ def _tell(codes: Sequence[str], **given: object) -> None:
     log.log(level, "request", extra={"facts": facts})
 
 
-def _account(context: Context) -> str | None:
+def account_of(context: Context) -> str | None:
     """The viewer's, where the operation wanted to know it."""
     with suppress(Exception):  # whatever kept it from being known was told the client
         if viewer := context.known_viewer:

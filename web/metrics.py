@@ -34,6 +34,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 LAG_EVERY_SECONDS = 0.25
 MOST_WORKERS = 64  # that may share a machine, each on a port of its own
 
+SPANS_LOST = Counter("planner_spans_lost", "Spans of traces that the collector did not take.")
 log = logging.getLogger("planner.metrics")
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from graphql import GraphQLError, OperationType
@@ -23,6 +23,9 @@ from web.caller import Caller
 from web.graphql_errors import cause_of, shape
 from web.log import REQUEST_ID, Requests
 from web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from web.tracing import Traces  # whose packages need not be there
 
 QUERIES = frozenset({OperationType.QUERY})
 QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
@@ -108,12 +111,13 @@ class Operations:
         proxies: Proxies,
         metrics: Metrics | None = None,
         requests: Requests | None = None,
+        traces: "Traces | None" = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         session_check_seconds: float = SESSION_CHECK_SECONDS,
     ) -> None:
         self._executor, self._accounts, self._live, self._clock = executor, accounts, live, clock
         self._links, self.proxies = links, proxies
-        self.metrics, self.requests = metrics or Metrics(), requests or Requests()
+        self.metrics, self.requests, self._traces = metrics or Metrics(), requests or Requests(), traces
         self._session_check_seconds = session_check_seconds
         self._running: set[asyncio.Task[Any]] = set()
         self.stopping = asyncio.Event()
@@ -147,6 +151,8 @@ class Operations:
         seconds = time.perf_counter() - begun
         self.metrics.operations.note(result.operation, seconds)
         answer = Answer.of(result, context.request_id)
+        if self._traces:
+            self._traces.ran(result.operation, context, answer.codes)
         if result.errors or self.requests.are_sampled:
             self.requests.ran(result.operation, context, seconds, answer.codes)
         return answer
@@ -163,14 +169,21 @@ class Operations:
         While a query or mutation runs, it stands in `at_work`: longer than this is waited for, if that is cancelled."""
         try:
             # To its end, even where the client goes away: a mutation cut short may have been made and not told.
-            answer = await self._to_its_end(self.execute(asked, context, allowed), at_work)
+            run = self._traced if self._traces else self.execute
+            answer = await self._to_its_end(run(asked, context, allowed), at_work)
         except IsSubscription:
             return self._subscribe(asked, context)
         return _alone(answer)
 
+    async def _traced(self, asked: Asked, context: Context, allowed: frozenset[OperationType]) -> Answer:
+        assert self._traces  # noqa: S101 - else nobody comes here
+        with self._traces.operation():
+            return await self.execute(asked, context, allowed)
+
     async def _subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
         results = self._executor.subscribe(asked.query, asked.variables, asked.operation_name, context=context)
         begun, operation, codes = time.perf_counter(), None, list[str]()
+        traced = self._traces.answers(context) if self._traces else None
         try:
             with self.metrics.subscriptions.track_inprogress():
                 async with aclosing(results):
@@ -178,9 +191,13 @@ class Operations:
                         self._raise_if_fell_behind(result)
                         answer = Answer.of(result, context.request_id)
                         operation, codes = result.operation, answer.codes
+                        if traced:
+                            traced.ran(operation, codes)
                         self.metrics.told.inc()
                         yield answer
         finally:
+            if traced:
+                traced.end()
             self.requests.ran(operation, context, time.perf_counter() - begun, codes)
 
     def _raise_if_fell_behind(self, result: Result) -> None:

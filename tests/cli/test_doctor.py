@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,12 @@ import asyncpg
 import pytest
 
 from auth.keys import KeyFolder
-from cli.doctor import Finding, Verdict, clock, database, dotenv, explorer, keys, redis, replica
+from cli.doctor import Finding, Verdict, clock, database, dotenv, explorer, keys, redis, replica, traces
 from models.database import sqlite_file
 from models.examine import SQLite, examine
 from settings import Settings
 from tests.cli.conftest import Ran
+from tests.collector import collecting
 from tests.conftest import settings_of
 from tests.people import Person
 from tests.pgbouncer import pgbouncer
@@ -290,6 +292,25 @@ def test_a_redis_that_does_not_answer() -> None:
 
     assert "127.0.0.1:1 does not answer" in said
     assert "hush" not in said
+
+
+def test_a_collector_is_asked_whether_it_takes_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of("sqlite://x")
+    assert told(traces(settings)) == ""
+
+    with collecting() as (url, batches):
+        assert f"{url}/v1/traces takes them" in told(traces(with_(url)), Verdict.RIGHT)
+        assert [len(batch.resource_spans) for batch in batches] == [0]
+        assert "/elsewhere/v1/traces does not take them: it answers 404" in told(traces(with_(f"{url}/elsewhere")))
+    assert f"{url}/v1/traces does not take them: [Errno 111] Connection refused" in told(traces(with_(url)))
+
+    monkeypatch.delitem(sys.modules, "web.collector")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    assert "Run make otel" in told(traces(with_(url)))
+
+
+def with_(traces_url: str) -> Settings:
+    return settings_of("sqlite://x", traces_url=traces_url)
 
 
 def test_an_explorer_without_its_files(tmp_path: Path) -> None:
