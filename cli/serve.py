@@ -13,10 +13,10 @@ from uvicorn.supervisors import Multiprocess
 import models
 from app import create_app
 from settings import Settings, read_settings
+from web.connections import UNREAD_SECONDS, Patience, SocketConnection
 from web.log import formatter
-from web.pipelining import Pipelining
 
-UNREAD_SECONDS = 30
+OWN_FILES = 64  # 20 at the start; then SQLite's, Redis', those who ask for metrics
 
 
 def serve(
@@ -34,14 +34,18 @@ def serve(
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     sys.stderr.write(f"The explorer and the API: http://{f'[{host}]' if ':' in host else host}:{port}/graphql\n")
+    patience = Patience(_most_connections(settings))
     config = uvicorn.Config(
         app if workers == 1 else "app:app",  # which each process makes for itself
         workers=workers,
+        http=patience.connection,  # type: ignore[arg-type]  # called as a class is
+        ws=SocketConnection,
+        callback_notify=patience.look,
+        timeout_notify=0,  # at each of its looks at the clock, once a second
         log_config=lines,
         # Never lower: at debug, websockets logs each frame and header, and so tokens and passwords.
         log_level="info" if settings.log_level == "debug" else settings.log_level,
         access_log=settings.log_level == "debug",
-        http=Pipelining,
         server_header=False,
         ws_max_size=settings.max_body_bytes,
         proxy_headers=False,  # uvicorn would take any address in them; auth/client.py reads them
@@ -60,14 +64,28 @@ async def _refuse_an_unready_database(settings: Settings) -> None:
         sys.exit(f"The database lacks {', '.join(pending)}: run planner migrate.")
 
 
+def _most_connections(settings: Settings) -> int:
+    """What leaves the process its own files: the database cannot be reached, nor SQLite's opened, without."""
+    try:
+        import resource
+    except ImportError:  # Windows, which counts otherwise
+        return sys.maxsize
+    most_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most_files == resource.RLIM_INFINITY:
+        return sys.maxsize
+    databases = 2 if settings.database_read_url else 1
+    return max(1, most_files - OWN_FILES - databases * settings.database_pool_size)
+
+
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
-            # A client that reads nothing any more keeps its connection, closed or not, until the kernel gives it up.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+            # What web/connections.py does not see: a client that is gone without a word, or reads nothing of the little
+            # that the kernel holds. Later than it, which counts.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, (UNREAD_SECONDS + 10) * 1000)
         listener.bind((settings.host, settings.port))
         listener.listen(2048)  # here, since two processes may bind one port, and only one of them listen
     except OSError as error:

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
@@ -43,6 +44,20 @@ class _Server(uvicorn.Server):
         yield  # they are pytest's
 
 
+@asynccontextmanager
+async def served(app: ASGIApp, **options: Any) -> AsyncIterator[tuple[str, int]]:
+    """At which address."""
+    server = _Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", **options))
+    running = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started)
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        yield host, port
+    finally:
+        server.should_exit = True
+        await running
+
+
 class Airing:
     """The subscriptions' side of the application, served, with what a test wants other than it is."""
 
@@ -66,18 +81,15 @@ class Airing:
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[Self]:
-        server = _Server(uvicorn.Config(self._app, port=0, log_config=None, lifespan="off", ws_ping_interval=None))
         stop_listening = listen(self.live.tell)
-        running = asyncio.create_task(server.serve())
         try:
-            await until(lambda: server.started)
-            host, port = server.servers[0].sockets[0].getsockname()[:2]
-            self.address = f"{host}:{port}"
-            yield self
+            async with served(self._app, ws_ping_interval=None) as (host, port):
+                self.address = f"{host}:{port}"
+                try:
+                    yield self
+                finally:
+                    self.operations.stop()
         finally:
-            self.operations.stop()
-            server.should_exit = True
-            await running
             stop_listening()
             self.accounts.passwords.close()
 
