@@ -31,7 +31,8 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite://var/planner.sqlite3",
         repr=False,
-        description="sqlite://<file> or postgresql://<user>:<password>@<host>:<port>/<database>?sslmode=<mode>.",
+        description="sqlite://<file> or postgresql://<user>:<password>@<host>:<port>/<database>?sslmode=<mode>"
+        "&sslrootcert=<file>.",
     )
     database_read_url: str = Field(
         "",

@@ -117,7 +117,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield wrong("database", f"{told_place(settings)} is not there. Run planner migrate, which makes it")
         return
     except DatabaseUnreachable as error:
-        yield wrong("database", f"{error} Is it running, and may this user in?")
+        yield wrong("database", str(error))
         return
     yield right("database", f"{found.version} at {told_place(settings)}, {found.milliseconds:.1f} ms a question")
     if found.cannot_write:

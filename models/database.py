@@ -1,6 +1,7 @@
 """The database: where it is, opened, asked, closed."""
 
 import sqlite3
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -11,10 +12,20 @@ from tortoise.exceptions import OperationalError
 
 from errors import Unavailable
 from models.reads import query
+from models.tls import asked_for
 from settings import ROOT, SettingError, Settings
 
 # What is raised where the database cannot be reached, or is not one. UnicodeError: of a host's name that is none.
-CANNOT_USE = (Unavailable, OSError, UnicodeError, sqlite3.Error, asyncpg.PostgresError)
+# InterfaceError, InternalClientError: of settings that asyncpg refuses itself, and of a server that it cannot talk to.
+CANNOT_USE = (
+    Unavailable,
+    OSError,
+    UnicodeError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 REPLICA_WAIT_SECONDS = 2.0  # for a connection; then the primary is asked
 
@@ -51,13 +62,11 @@ def _postgresql(key: str, url: str, settings: Settings) -> dict[str, Any]:
             f"{key} cannot be read. .env.example shows its form; write a password percent-encoded."
         ) from None
     host = parts.hostname or options.pop("host", None)  # a server on this machine may listen in a folder alone
-    ssl = options.pop("sslmode", "prefer")
-    if ssl not in {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}:
-        raise SettingError(f"{key}: sslmode must be disable, allow, prefer, require, verify-ca or verify-full.")
+    tls = asked_for(key, options)
     if options:
         raise SettingError(
-            f"{key}: sslmode is the only option, and host=<a socket's folder> in place of a host; write a"
-            " password percent-encoded."
+            f"{key}: its options are sslmode, sslrootcert, sslcert and sslkey, and host=<a socket's folder> in place of"
+            " a host; write a password percent-encoded."
         )
     database = unquote(parts.path.removeprefix("/"))
     if not (host and database):
@@ -68,7 +77,7 @@ def _postgresql(key: str, url: str, settings: Settings) -> dict[str, Any]:
         "user": unquote(parts.username or "postgres"),
         "password": unquote(parts.password) if parts.password else None,
         "database": database,
-        "ssl": ssl,
+        **tls,
         "minsize": 1,
         "maxsize": settings.database_pool_size,
         "wait_seconds": settings.database_wait_seconds,
@@ -172,7 +181,18 @@ def place_of(url: str) -> str:
 
 def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable:
     cause = error.__cause__ or error
-    said = " ".join(str(cause).split()) or type(cause).__name__
+    said = " ".join(str(cause).split()).removesuffix(".") or type(cause).__name__
     return DatabaseUnreachable(
-        f"The database {told_place(settings)} cannot be used: {said}. DATABASE_URL says where it is."
+        f"The database {told_place(settings)} cannot be used: {said}. {_what_to_do(settings, cause)}"
     )
+
+
+def _what_to_do(settings: Settings, cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError | asyncpg.ClientConfigurationError):
+        return (
+            "In DATABASE_URL, sslrootcert=<file> names the certificates to trust, and the host is to be named as the"
+            " server's certificate does."
+        )
+    if is_on_sqlite(settings):
+        return "DATABASE_URL says where it is."
+    return "Is it running, and may this user in? DATABASE_URL says where it is."

@@ -7,13 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from tortoise import Model, Tortoise
 from tortoise.exceptions import OperationalError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
 
-from models.database import CANNOT_USE, close_database, database_config, make_folder, sqlite_file, unreachable
+from models.database import CANNOT_USE, close_database, connect, database_config, make_folder, sqlite_file, unreachable
 from models.reads import query
 from settings import Settings
 
@@ -106,8 +105,8 @@ def _alone(settings: Settings) -> AbstractAsyncContextManager[None]:
 @asynccontextmanager
 async def _alone_on_postgresql(credentials: dict[str, Any]) -> AsyncIterator[None]:
     # On a connection of its own: Tortoise's come from a pool, and the lock belongs to one.
-    keys = ("host", "port", "user", "password", "database", "ssl", "timeout", "statement_cache_size")
-    connection = await asyncpg.connect(**{key: credentials[key] for key in keys})
+    # Without the limits of time that a request has: another machine may migrate for as long as it needs.
+    connection = await connect({**credentials, "command_timeout": None, "server_settings": None})
     try:
         # Of a transaction, and not of the connection: behind PgBouncer that one goes on, and would keep the lock.
         async with connection.transaction():

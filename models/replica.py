@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
-import asyncpg
-
 from models.database import CANNOT_USE, connect, database_config, place_of, replica_credentials
 from models.engines.asyncpg_replica import ReplicaClient
 from models.reads import answered_by, query
@@ -115,7 +113,7 @@ class ReadReplica:
                     while True:
                         await self._look(primary, replica)
                         await asyncio.sleep(LOOK_SECONDS)
-            except (*CANNOT_USE, asyncpg.InterfaceError, NoReplica) as problem:
+            except (*CANNOT_USE, NoReplica) as problem:
                 self._lose(str(problem) or type(problem).__name__)
             except Exception:
                 # And goes on: it has to outlive whatever it meets.
