@@ -157,6 +157,11 @@ def kept_by_sqlite(found: SQLite) -> Iterator[Finding]:
 
 
 def kept_by_postgresql(found: PostgreSQL, settings: Settings) -> Iterator[Finding]:
+    for lack in found.lacks:
+        yield wrong(
+            "database",
+            f"{found.role} lacks rights, and what needs them is INTERNAL. As the owner: GRANT {lack} TO {found.role};",
+        )
     if found.encoding != "UTF8":
         yield wrong("database", f"its encoding is {found.encoding}, which lacks most languages. Make one with UTF8")
     if found.is_behind_a_pooler and settings.database_statement_cache:
@@ -180,6 +185,8 @@ def kept_by_postgresql(found: PostgreSQL, settings: Settings) -> Iterator[Findin
 
 
 def migrations(found: Database) -> Iterator[Finding]:
+    if found.applied is None:  # and which right that takes is told
+        return
     known = {file.stem for file in (ROOT / "models" / "migrations").glob("[0-9]*.py")}
     if pending := sorted(known - found.applied):
         yield wrong("migrations", f"{', '.join(pending)} must be applied. Run planner migrate")
@@ -266,7 +273,19 @@ def keys(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield from (wrong("keys", warning) for warning in warnings)
     manifest = folder.manifest()
     yield right("keys", f"{manifest.signing} signs; {', '.join(manifest.keys)} verify")
+    yield from still_to_come(manifest, now)
     yield from retirable(manifest, longest_life(settings), now)
+
+
+def still_to_come(manifest: Manifest, now: datetime) -> Iterator[Finding]:
+    for name, entry in manifest.keys.items():
+        latest = max(entry.published_at, entry.signed_until or entry.published_at)
+        if latest - now > CLOCKS_DIFFER:
+            yield note(
+                "keys",
+                f"{name} is of {told(latest)}, which is still to come: this clock is behind, or planner keys' was "
+                "ahead. Set both by NTP; until then planner keys may refuse to use or to retire it, but with --now",
+            )
 
 
 def retirable(manifest: Manifest, life: timedelta, now: datetime) -> Iterator[Finding]:

@@ -193,6 +193,8 @@ def _what_to_do(settings: Settings, cause: BaseException) -> str:
             "In DATABASE_URL, sslrootcert=<file> names the certificates to trust, and the host is to be named as the"
             " server's certificate does."
         )
+    if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        return "To migrate is for the owner of the tables; what a server's user lacks, planner doctor says."
     if is_on_sqlite(settings):
         return "DATABASE_URL says where it is."
     return "Is it running, and may this user in? DATABASE_URL says where it is."

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from tortoise import Model, Tortoise
 from tortoise.exceptions import OperationalError
 from tortoise.migrations.executor import MigrationExecutor
@@ -34,6 +35,10 @@ async def migrate(settings: Settings, progress: Callable[[str], None]) -> None:
             await (await _executor(settings)).migrate(progress=tell)
     except CANNOT_USE as error:
         raise unreachable(settings, error) from error
+    except OperationalError as error:
+        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise unreachable(settings, error) from error
+        raise  # a fault of the migration's
     finally:
         await close_database()
 

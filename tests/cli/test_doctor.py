@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -9,19 +10,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import pytest
+from tortoise import Tortoise
 
+from app import create_app
 from auth.keys import KeyFolder
 from cli.doctor import Finding, Verdict, clock, database, dotenv, explorer, keys, redis, replica, traces
+from models import DatabaseUnreachable, migrate
 from models.database import sqlite_file
-from models.examine import SQLite, examine
+from models.examine import TABLES, SQLite, examine
 from settings import Settings
 from tests.cli.conftest import Ran
 from tests.collector import collecting
 from tests.conftest import settings_of
-from tests.people import Person
+from tests.people import PASSWORD, Person
 from tests.pgbouncer import pgbouncer
 from tests.postgresql import drop_database, new_database
 from web.graphiql.package import GRAPHIQL
@@ -191,6 +197,71 @@ async def test_a_postgresql_that_takes_no_writes(settings: Settings, execute: Ca
     assert "cannot be written to: it takes no writes" in said
 
 
+@pytest.fixture
+async def limited(settings: Settings, execute: Callable[[str], Awaitable[str]]) -> AsyncIterator[Settings]:
+    """The database by way of a user who may do nothing in it."""
+    role = f"planner_limited_{os.getpid()}"
+    await execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hush'")
+    parts = urlsplit(settings.database_url)
+    netloc = f"{role}:hush@{parts.netloc.rpartition('@')[2]}"
+    yield settings.model_copy(update={"database_url": parts._replace(netloc=netloc).geturl()})
+    await execute(f"DROP OWNED BY {role}")
+    await execute(f"DROP ROLE {role}")
+
+
+@on_postgresql
+async def test_a_user_who_lacks_rights_can_serve_once_granted_what_it_says(
+    limited: Settings, execute: Callable[[str], Awaitable[str]]
+) -> None:
+    said = await wrong_with(limited)
+    grants = re.findall("As the owner: (GRANT .*;)", said)
+    for grant in grants:
+        await execute(grant)
+
+    assert [grant.partition(" ON ")[0] for grant in grants] == [
+        "GRANT SELECT, INSERT, UPDATE, DELETE",
+        "GRANT SELECT",
+        "GRANT USAGE",
+    ]
+    assert said.count("WRONG") == 3  # and nothing of migrations that it cannot see
+    assert await wrong_with(limited) == ""
+    app = create_app(limited)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://planner.test") as http,
+    ):
+        ana = Person(http, "ana")
+        await ana.signs_up()
+        event = await ana.creates_event(tags=["one"])
+        assert (await ana.rsvps(event)).code is None
+        assert (await ana.asks(f'mutation {{ deleteAccount(password: "{PASSWORD}") {{ deletedId }} }}')).code is None
+
+
+@on_postgresql
+async def test_a_user_who_may_only_read_is_told_the_rest(
+    limited: Settings, settings: Settings, execute: Callable[[str], Awaitable[str]]
+) -> None:
+    role = urlsplit(limited.database_url).username
+    await execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    await execute(f"GRANT ALL ON events TO {role}")
+
+    said = await wrong_with(limited)
+
+    assert (
+        f"GRANT INSERT, UPDATE, DELETE ON {', '.join(name for name in TABLES if name != 'events')} TO {role};" in said
+    )
+    assert await wrong_with(settings) == ""  # the owner
+    with pytest.raises(DatabaseUnreachable, match=r"permission denied .* To migrate is for the owner of the tables"):
+        await migrate(limited, lambda name: None)
+
+
+@pytest.mark.usefixtures("database")
+async def test_the_rights_are_asked_of_every_table() -> None:
+    models = Tortoise.apps["models"].values()
+
+    assert {model._meta.db_table for model in models} == set(TABLES)
+
+
 @on_postgresql
 async def test_more_connections_than_there_are(settings: Settings) -> None:
     said = await wrong_with(settings.model_copy(update={"database_pool_size": 500}))
@@ -274,6 +345,7 @@ def test_keys_that_cannot_be_used_or_are_open_to_all(with_keys: Settings, tmp_pa
 def test_which_key_signs_and_which_can_go(with_keys: Settings) -> None:
     folder = KeyFolder(with_keys)
     kid = folder.publish("ES256", NOW)
+    assert told(keys(with_keys, NOW), Verdict.NOTE) == ""
     folder.use(kid, NOW, at_once=True)
 
     soon = told(keys(with_keys, NOW + timedelta(minutes=1)), Verdict.NOTE)
@@ -282,6 +354,19 @@ def test_which_key_signs_and_which_can_go(with_keys: Settings) -> None:
     assert f"{kid} signs; SECRET_KEY, {kid} verify" in told(keys(with_keys, NOW), Verdict.RIGHT)
     assert soon == ""
     assert "Run planner keys retire SECRET_KEY" in later
+
+
+def test_keys_of_a_time_that_is_still_to_come(with_keys: Settings) -> None:
+    folder = KeyFolder(with_keys)
+    kid = folder.publish("ES256", NOW)
+    folder.use(kid, NOW + timedelta(days=3 * 365), at_once=True)
+
+    said = told(keys(with_keys, NOW), Verdict.NOTE)
+    before = told(keys(with_keys, NOW - timedelta(hours=1)), Verdict.NOTE)
+
+    assert said.splitlines() == [said]
+    assert "SECRET_KEY is of 2029-11-24 00:00:00 UTC, which is still to come" in said
+    assert f"{kid} is of 2026-11-25 00:00:00 UTC" in before
 
 
 def test_a_redis_that_does_not_answer() -> None:
