@@ -42,7 +42,8 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Not /health/ready: who restarts what is unhealthy would restart all servers when the database is away.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-    CMD ["python", "-c", "import http.client, os, sys; ask = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=3); ask.request('GET', '/health/ready'); sys.exit(ask.getresponse().status != 200)"]
+    CMD ["python", "-c", "import http.client, os, sys; ask = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=3); ask.request('GET', '/health/live'); sys.exit(ask.getresponse().status != 200)"]
 ENTRYPOINT ["planner"]
 CMD ["serve"]

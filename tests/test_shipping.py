@@ -231,6 +231,12 @@ def test_it_runs_as_nobody_in_particular() -> None:
     assert not [rest for word, rest in instructions() if re.search(r"SECRET|PASSWORD|TOKEN", rest)]
 
 
+def test_its_health_is_that_of_the_process_alone() -> None:
+    [check] = [rest for word, rest in instructions() if word == "HEALTHCHECK"]
+
+    assert "'/health/live'" in check  # else all would be restarted when the database is away
+
+
 def test_hadolint_has_nothing_to_say() -> None:
     ran = subprocess.run(
         [Path(sys.executable).with_name("hadolint"), DOCKERFILE], capture_output=True, text=True, check=False
@@ -251,6 +257,8 @@ def unit() -> dict[str, list[str]]:
 def test_the_unit_runs_commands_that_there_are_and_lets_them_do_little() -> None:
     said = unit()
 
+    assert "\nStartLimitIntervalSec=0\n" in UNIT.read_text("utf-8").partition("[Service]")[0]  # it is of [Unit] alone
+    assert said["Restart"] == ["always"]
     assert [command.rpartition("/")[2] for command in said["ExecStartPre"] + said["ExecStart"]] == [
         "planner migrate",
         "planner serve",

@@ -9,15 +9,16 @@ import models
 
 log = logging.getLogger("planner.health")
 router = APIRouter(prefix="/health")
+METHODS = ["GET", "HEAD"]  # the latter by some load balancers
 
 
-@router.get("/live")
+@router.api_route("/live", methods=METHODS)
 async def live() -> JSONResponse:
     """The process answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/ready")
+@router.api_route("/ready", methods=METHODS)
 async def ready(request: Request) -> JSONResponse:
     """The database answers too; 503 where it does not. Why is for the log: anybody can ask this.
 

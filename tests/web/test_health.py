@@ -49,9 +49,11 @@ async def test_it_is_ready_while_the_database_answers(lost: Settings, caplog: py
         await spoil(lost)
         after = await http.get("/health/ready")
         alive = await http.get("/health/live")
+        asked_by_head = [(await http.head(f"/health/{name}")).status_code for name in ("live", "ready")]
 
     assert (before.status_code, before.json()) == (200, {"status": "ok"})
     assert (after.status_code, after.json()) == (503, {"status": "unavailable"})
     assert after.headers["retry-after"] == "1"
     assert "not ready: the database does not answer" in caplog.text
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+    assert asked_by_head == [200, 503]
