@@ -99,7 +99,9 @@ def test_its_make_targets_and_commands_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for text in code(document):
         # At its beginning, behind a path or settings of the environment, or behind another command.
-        if used := re.fullmatch(r"(?:\S+=\S+ |.*&& )*(?:[\w.-]+/)*(make|planner)((?: [\w=./-]+)+)", text):
+        if used := re.fullmatch(
+            r"(?:\S+=\S+ |.*&& |sudo deploy/as-planner )*(?:[\w.-]+/)*(make|planner)((?: [\w=./-]+)+)", text
+        ):
             words = [word for word in used[2].split() if "=" not in word]
             assert {word for word in words if word[0] != "-"} <= targets if used[1] == "make" else knows(words), text
 

@@ -271,3 +271,20 @@ def test_the_unit_runs_commands_that_there_are_and_lets_them_do_little() -> None
     # auth/passwords.py calls it, and @resources holds it.
     assert said["SystemCallFilter"][-1] == "setpriority"
     assert int(said["TimeoutStopSec"][0]) > 10
+
+
+def test_as_planner_runs_a_command_as_the_unit_does(tmp_path: Path) -> None:
+    stand_in = tmp_path / "systemd-run"
+    stand_in.write_text('#!/bin/sh\necho "PATH=$PATH"\nprintf "%s\\n" "$@"\n')
+    stand_in.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    said = subprocess.run(
+        [UNIT.with_name("as-planner"), "planner", "doctor"], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    properties = [word.removeprefix("--property=").split("=", 1) for word in said if word.startswith("--property=")]
+    assert all(value in unit()[name] for name, value in properties)
+    assert {"User", "Group", "EnvironmentFile", "StateDirectory", "UMask", "ProtectHome"} <= dict(properties).keys()
+    assert said[0].startswith(f"PATH={Path(unit()['ExecStart'][0].split()[0]).parent}:")
+    assert said[-3:] == ["--", "planner", "doctor"]

@@ -1,9 +1,13 @@
-"""What docs/operations.md says of backups, done: its commands as they stand, while a server writes."""
+"""What docs/operations.md says of backups, done: its commands as they stand, while a server writes.
+
+But for places and users, which are this test's, and sudo, systemctl and systemd-run, which run their command at once.
+"""
 
 import asyncio
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -27,12 +31,36 @@ def commands(heading: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
-def run(shell: str, folder: Path, **environment: str) -> None:
+STAND_INS = {
+    "sudo": 'exec "$@"',
+    "systemctl": "exit 0",
+    "systemd-run": """
+        until [ "$1" = -- ]; do
+            case $1 in *=UMask=*) umask "${1##*=}" ;; esac
+            shift
+        done
+        shift
+        exec "$@"
+    """,
+}
+
+
+def run(shell: str, folder: Path, PATH: str = "", **environment: str) -> None:
+    """In a checkout, with /var/lib/planner and that user's files in the folder."""
+    (folder / "bin").mkdir(exist_ok=True)
+    for name, text in STAND_INS.items():
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / "bin" / name).chmod(0o755)
+    if not (folder / "deploy").exists():
+        (folder / "deploy").symlink_to(ROOT / "deploy")
+    shell = shell.replace("/var/lib/planner", str(folder))
+    shell = shell.replace("-o planner -g planner", f"-o {os.geteuid()} -g {os.getegid()}")
+    path = f"{folder}/bin:{PATH}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ("sh", "-euc", shell)
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PATH": path, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -60,10 +88,11 @@ async def publish(person: Person) -> None:
         await person.tries_to_create(title="Meanwhile", tags=["one", "two"])
 
 
-async def is_as_it_was(server: Server, ana: Person, event: dict[str, object]) -> None:
+async def is_as_it_was(server: Server, ana: Person, event: dict[str, object], newest: dict[str, object]) -> None:
     """The session, the event with its guest, and what finds it: nothing half done, nothing from afterwards."""
     async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
         ana.http = http
+        assert (await ana.sees(newest))["title"] == newest["title"]
         assert (await ana.sees(event))["confirmedCount"] == 1
         assert await ana.place_at(event) == ("CONFIRMED", None)
         found = await ana.asks('{ events(search: "before backup", filter: {tagsAny: ["kept"]}) { totalCount } }')
@@ -84,24 +113,23 @@ async def test_an_sqlite_file_is_backed_up_and_restored(
 ) -> None:
     server, ana, event = life
     back_up, restore = commands("SQLite")
-    folder = tmp_path / "checkout"
-    (folder / "var").mkdir(parents=True)
-    (folder / ".venv").symlink_to(sys.prefix)
-    file = Path(settings.database_url.removeprefix("sqlite://"))
-    (folder / "var/planner.sqlite3").symlink_to(file)  # the page's place is the running server's
+    file = tmp_path / "planner.sqlite3"
+    assert settings.database_url == f"sqlite://{file}"
 
-    await asyncio.to_thread(run, back_up, folder)
+    await asyncio.to_thread(run, back_up, tmp_path)
+    newest = await ana.creates_event(title="Of the second day", tags=["two"])
+    await asyncio.to_thread(run, back_up, tmp_path)
     await ana.creates_event(title="After the backup")
     server.kill()
-    (folder / "var/planner.sqlite3").unlink()
-    shutil.copy(f"{file}-wal", folder / "var/planner.sqlite3-wal")  # a server that was killed leaves it
-    (folder / "var/planner.sqlite3").write_bytes(b"what a broken disk left of it")
-    at = f"sqlite://{folder}/var/planner.sqlite3"
-    await asyncio.to_thread(run, restore, folder, DATABASE_URL=at, SECRET_KEY=SECRET)
+    assert (tmp_path / "planner.sqlite3-wal").exists()  # a server that was killed leaves it
+    file.write_bytes(b"what a broken disk left of it")
+    file.chmod(0o644)
+    await asyncio.to_thread(run, restore, tmp_path, DATABASE_URL=settings.database_url, SECRET_KEY=SECRET)
 
-    restored = make_server(DATABASE_URL=at)
+    assert {stat.S_IMODE(kept.stat().st_mode) for kept in (file, tmp_path / "backup.sqlite3")} == {0o600}
+    restored = make_server()
     await restored.start()
-    await is_as_it_was(restored, ana, event)
+    await is_as_it_was(restored, ana, event, newest)
 
 
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
@@ -114,8 +142,10 @@ async def test_a_postgresql_database_is_dumped_and_restored(
     server, ana, event = life
     back_up, restore = commands("PostgreSQL")
     own, name = os.environ["PLANNER_TEST_POSTGRESQL"], f"planner_restored_{os.getpid()}"
-    path = f"{await programs(own)}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = await programs(own)
 
+    await asyncio.to_thread(run, back_up, tmp_path, PATH=path, DATABASE_URL=settings.database_url)
+    newest = await ana.creates_event(title="Of the second day", tags=["two"])
     await asyncio.to_thread(run, back_up, tmp_path, PATH=path, DATABASE_URL=settings.database_url)
     await ana.creates_event(title="After the backup")
     server.kill()
@@ -124,7 +154,7 @@ async def test_a_postgresql_database_is_dumped_and_restored(
         await asyncio.to_thread(run, restore, tmp_path, PATH=path, DATABASE_URL=empty, SECRET_KEY=SECRET)
         restored = make_server(DATABASE_URL=empty)
         await restored.start()
-        await is_as_it_was(restored, ana, event)
+        await is_as_it_was(restored, ana, event, newest)
         restored.kill()
     finally:
         await drop_database(own, name)
