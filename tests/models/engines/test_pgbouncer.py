@@ -98,6 +98,7 @@ async def test_migrating_leaves_no_lock_behind(settings: Settings, direct: str) 
 
     connection = await asyncpg.connect(direct)
     try:
-        assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        left = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database AND d.datname = current_database()"
+        assert await connection.fetchval(f"{left} WHERE locktype = 'advisory'") == 0
     finally:
         await connection.close()
