@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import blake2b
 from uuid import UUID
 
@@ -24,7 +25,19 @@ from models.place import KnownPlace
 from replicas.limits import Count, Rates
 from settings import Settings
 
+
+class Kind(StrEnum):
+    """What is tried."""
+
+    SIGN_UP = "signup"
+    SIGN_IN = "signin"
+    PASSWORD = "password"  # noqa: S105 - no password
+    REFRESH = "refresh"
+
+
 REFUSED = Counter("planner_attempts_refused", "Tries that were refused since there were too many.", ["kind"])
+for _kind in Kind:
+    REFUSED.labels(_kind)  # from the start: of a series that begins at 1, Prometheus knows no increase
 
 NOTED_EVERY = timedelta(days=1)
 # Nobody guesses 32 random bytes, and many people's devices may refresh from one address: only a flood is refused.
@@ -59,7 +72,7 @@ class Attempts:
 
     async def sign_up(self, email_key: str, client: Client, now: datetime) -> Place:
         """Raises RateLimited. Counted whatever comes of it: a right one is what there can be too many of."""
-        await self._take("signup", client, now, *self._of_stranger("signup", client, self._sign_ups))
+        await self._take(Kind.SIGN_UP, client, now, *self._of_stranger("signup", client, self._sign_ups))
         return Place(self._place_hash(email_key, client), None)
 
     @asynccontextmanager
@@ -73,7 +86,7 @@ class Attempts:
         else:
             counted_by = self._of_stranger
             of_account = Count("signin", self._hash("account", email), self._at_account)
-        async with self._hashing("signin", client, now, of_account, counted_by):
+        async with self._hashing(Kind.SIGN_IN, client, now, of_account, counted_by):
             yield place
         if place.seen_at:
             await self._rates.clear(of_account)  # the owner was here
@@ -83,21 +96,21 @@ class Attempts:
         """Around the verifying of a signed-in account's password. Counted by the session: who has stolen its token
         keeps the owner neither from signing in nor from changing the password there. Raises RateLimited."""
         of_session = Count("password", session_id, self._at_account)
-        async with self._hashing("password", client, now, of_session, self._of_address):
+        async with self._hashing(Kind.PASSWORD, client, now, of_session, self._of_address):
             yield
 
     @asynccontextmanager
     async def refresh(self, client: Client, now: datetime) -> AsyncIterator[None]:
         """Around the trade. Raises RateLimited."""
         of_address = self._of_address("refresh", client, self._at_address * REFRESHES_A_GUESS)
-        await self._take("refresh", client, now, *of_address)
+        await self._take(Kind.REFRESH, client, now, *of_address)
         async with self._kept_where(RefreshTokenInvalid, *of_address):
             yield
 
     @asynccontextmanager
     async def _hashing(
         self,
-        kind: str,
+        kind: Kind,
         client: Client,
         now: datetime,
         of_whom: Count,
@@ -129,7 +142,7 @@ class Attempts:
             raise
         await self._rates.give_back(*counts)
 
-    async def _take(self, kind: str, client: Client, now: datetime, *counts: Count) -> None:
+    async def _take(self, kind: Kind, client: Client, now: datetime, *counts: Count) -> None:
         try:
             await self._rates.take(*counts)
         except RateLimited:

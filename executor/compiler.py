@@ -7,6 +7,7 @@ plan holds for one set of answers to them.
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from enum import StrEnum
 from typing import Any
 
 from graphql import (
@@ -55,8 +56,22 @@ _Nodes = list[FieldDetails]
 _NO_PROPAGATION = GraphQLDisableErrorPropagationDirective.name
 
 
+class Reason(StrEnum):
+    """The document has something that no plan is made for."""
+
+    NO_ROOT = "the schema has no such root"
+    FRAGMENT_VARIABLES = "fragments with variables"
+    NO_PROPAGATION = "no propagation of errors"
+    NO_BOOLEAN = "a condition that is no Boolean"
+    DEPTH = "selections nested too deeply"
+
+
 class CannotCompile(Exception):
-    """The document has something that no plan is made for: graphql-core has to run it. The text says what."""
+    """graphql-core has to run the document."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class Compiler:
@@ -69,19 +84,19 @@ class Compiler:
         """Raises CannotCompile."""
         root = self._schema.get_root_type(operation.operation)
         if root is None:
-            raise CannotCompile(f"the schema has no {operation.operation.value}")
+            raise CannotCompile(Reason.NO_ROOT)
         fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
         if any(one.variable_definitions for one in fragments.values()):
-            raise CannotCompile("fragments with variables")
+            raise CannotCompile(Reason.FRAGMENT_VARIABLES)
         if any(one.name.value == _NO_PROPAGATION for one in operation.directives or ()):
-            raise CannotCompile("no propagation of errors")
+            raise CannotCompile(Reason.NO_PROPAGATION)
         try:
             walk = _Walk(self._schema, self._as_read, operation, fragments, variables)
             fields = walk.root(root)
         except GraphQLError as error:
-            raise CannotCompile("a condition that is no Boolean") from error
+            raise CannotCompile(Reason.NO_BOOLEAN) from error
         except RecursionError:
-            raise CannotCompile("selections nested too deeply") from None
+            raise CannotCompile(Reason.DEPTH) from None
         is_serial = operation.operation is OperationType.MUTATION
         return Plan(self._schema, operation, fragments, fields, is_serial=is_serial, befores=walk.befores)
 

@@ -17,7 +17,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from prometheus_client import Counter
 
-from executor.compiler import CannotCompile, Compiler
+from executor.compiler import CannotCompile, Compiler, Reason
 from executor.conditions import variables_of
 from executor.cost import Limits, Measure
 from executor.plan import Plan
@@ -32,6 +32,8 @@ MOST_PLANS = 8  # of one operation: @include and @skip with four variables would
 LONG = 1_000  # characters, beyond which a document is read beside the event loop
 
 NOT_COMPILED = Counter("planner_documents_not_compiled", "Operations that graphql-core had to run.", ["reason"])
+for _reason in Reason:
+    NOT_COMPILED.labels(_reason)  # from the start: of a series that begins at 1, Prometheus knows no increase
 
 
 class UnknownOperation(Exception):
@@ -88,8 +90,8 @@ class Operation:
         """A new plan, as above. It changes nothing here, so it may be made in another thread."""
         try:
             return compiler.compile(self.document.parsed, self.definition, variables)
-        except CannotCompile as reason:
-            NOT_COMPILED.labels(str(reason)).inc()
+        except CannotCompile as cannot:
+            NOT_COMPILED.labels(cannot.reason).inc()
             return None
 
     def keep(self, variables: VariableValues, plan: Plan | None) -> None:

@@ -20,6 +20,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
@@ -46,8 +47,22 @@ MOST_UNSENT = 10_000  # steps, of a few kB each
 MOST_AT_ONCE = 50  # steps in one PUBLISH
 UNREADABLE_EVERY = 60.0  # seconds between lines in the log
 
+
+class Why(StrEnum):
+    """Word of other processes was missed. docs/operations.md says what to do about each."""
+
+    REDIS = "redis"
+    SILENCE = "silence"
+    DROPPED = "dropped"
+    STEP = "step"
+    UNREADABLE = "unreadable"
+    VERSION = "version"
+
+
 UNSENT = Counter("planner_changes_unsent", "Steps of which the other processes were not told: Redis did not take them.")
 MISSED = Counter("planner_changes_missed", "Times that all subscriptions ended since word was lost.", ["why"])
+for _why in Why:
+    MISSED.labels(_why)  # from the start: of a series that begins at 1, Prometheus knows no increase
 UNREADABLE = Counter("planner_changes_unreadable", "Messages in the channel that are none of a planner's.")
 _chance = random.Random()  # noqa: S311 - it spreads load, and is no secret
 log = logging.getLogger("planner.replicas")
@@ -77,7 +92,7 @@ class Redis(Replicas[Message]):
         self._pool = connections(url, SEND_SECONDS, most=2)
         self._name = uuid4().hex
         self._here = Memory[Message]()
-        self._lines = Lines[Message](self._tell, self._tell_late, lambda: self._miss("step"))
+        self._lines = Lines[Message](self._tell, self._tell_late, lambda: self._miss(Why.STEP))
         self._begun: defaultdict[str, list[tuple[str, Message]]] = defaultdict(
             list
         )  # by line: what its next step takes
@@ -241,7 +256,7 @@ class Redis(Replicas[Message]):
     def _hear_other(self, version: int, name: str, word: dict[str, Any]) -> None:
         self._others[name] = time.monotonic()
         if version != VERSION:
-            self._miss("version")
+            self._miss(Why.VERSION)
             return
         try:
             dropped, leaves = bool(word["dropped"]), bool(word["leaves"])
@@ -256,10 +271,10 @@ class Redis(Replicas[Message]):
             ]
         except (LookupError, TypeError, ValueError):
             self._note_unreadable()
-            self._miss("unreadable")
+            self._miss(Why.UNREADABLE)
             return
         if dropped:
-            self._miss("dropped")
+            self._miss(Why.DROPPED)
         for step in steps:
             self._lines.take(step)
         if leaves:
@@ -273,7 +288,7 @@ class Redis(Replicas[Message]):
         for topic, message in step.said:
             self._here.miss(topic, message)
 
-    def _miss(self, why: str) -> None:
+    def _miss(self, why: Why) -> None:
         MISSED.labels(why).inc()
         log.warning("changes of other processes may have been missed (%s): all subscriptions end", why)
         self._here.end(Missed())
@@ -285,7 +300,7 @@ class Redis(Replicas[Message]):
         for name in silent:
             del self._others[name]
         if silent:
-            self._miss("silence")  # it may have been killed between a commit and its word of it
+            self._miss(Why.SILENCE)  # it may have been killed between a commit and its word of it
 
     def _part(self) -> None:
         """Redis is gone, and with it what the others say meanwhile."""
@@ -293,7 +308,7 @@ class Redis(Replicas[Message]):
         if self._is_whole and not self._is_leaving:
             self._is_whole = False
             self._others.clear()
-            self._miss("redis")
+            self._miss(Why.REDIS)
 
     def _note_unreadable(self) -> None:
         UNREADABLE.inc()

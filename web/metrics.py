@@ -49,6 +49,8 @@ class OperationTimes(Collector):
     def __init__(self) -> None:
         self._times: dict[tuple[str | None, str], _Times] = {}
         self._refused = self._times[REFUSED, ""] = _Times()
+        for kind in ("query", "mutation"):  # from the start: of what begins at 1, Prometheus knows no increase
+            self._times[None, kind], self._times[OTHER, kind] = _Times(), _Times()
         self._names = 0
 
     def note(self, operation: Operation | None, seconds: float) -> None:
@@ -129,6 +131,8 @@ class Metrics:
             registry=self.registry,
         )
         self.feeds = Counter("planner_feeds", "Answers to calendar programs.", ["status"], registry=self.registry)
+        for status in (200, 304, 404, 500, 503):
+            self.feeds.labels(status)  # from the start: of a series that begins at 1, Prometheus knows no increase
         self.lag = Histogram(
             "planner_loop_lag_seconds",
             "How late the event loop came to a timer.",
@@ -173,13 +177,24 @@ class Metrics:
         """What the application answers below the calendars' address, by status."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            has_started = False
+
             async def count(message: Message) -> None:
+                nonlocal has_started
                 if message["type"] == "http.response.start":
+                    has_started = True
                     self.feeds.labels(message["status"]).inc()
                 await send(message)
 
-            is_feed = scope["type"] == "http" and scope["path"].startswith(f"{ROOT}/")
-            await app(scope, receive, count if is_feed else send)
+            if scope["type"] != "http" or not scope["path"].startswith(f"{ROOT}/"):
+                await app(scope, receive, send)
+                return
+            try:
+                await app(scope, receive, count)
+            except Exception:
+                if not has_started:
+                    self.feeds.labels(500).inc()  # which Starlette answers, around this
+                raise
 
         return counted
 

@@ -51,8 +51,8 @@ def execute(
     operation, values = prepared
     try:
         plan = Compiler(schema).compile(document, operation.definition, values)
-    except CannotCompile as reason:
-        _BY_CORE[_RUNNING[-1]] = str(reason)
+    except CannotCompile as cannot:
+        _BY_CORE[_RUNNING[-1]] = cannot.reason
     else:
         return _begun(plan, root_value, context_value, values)
     return _CORE_EXECUTE(schema, document, root_value, context_value, variable_values, operation_name)

@@ -23,7 +23,7 @@ BY_CORE = {
     "fragments with variables": 22,
     "selections nested too deeply": 4,
     "no propagation of errors": 1,
-    "the schema has no subscription": 1,
+    "the schema has no such root": 1,
 }
 
 

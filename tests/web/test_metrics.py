@@ -10,10 +10,15 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from auth.attempts import Kind
+from errors import ErrorCode
+from executor.compiler import Reason
 from replicas import FellBehind
+from replicas.redis import Why
 from settings import ROOT, Settings
 from tests.attacks.conftest import NEVER_LOGGED, WRONG
 from tests.conftest import Server, settings_of
@@ -62,6 +67,10 @@ class Told:
     def value(self, name: str, **labels: str) -> float:
         samples = [sample for one in self._families for sample in one.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def tells(self, name: str, labels: dict[str, str]) -> bool:
+        samples = [sample for one in self._families for sample in one.samples if sample.name == name]
+        return any(labels.items() <= sample.labels.items() for sample in samples)
 
     def labels(self, name: str, label: str) -> set[str]:
         return {sample.labels[label] for one in self._families for sample in one.samples if sample.name == name}
@@ -161,26 +170,51 @@ async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
     assert {secret for secret in {*secrets, *NEVER_LOGGED, "ana"} if secret in told.text} == set()
     asked = expressions()
     assert len(asked) > 30
-    assert {name for one in asked for name in metrics_in(one)} - told.names - {"up"} == set()  # up is Prometheus' own
+    assert {name for one in asked for name, _ in series_in(one)} - told.names - {"up"} == set()  # up is Prometheus' own
+
+
+@on_postgresql
+async def test_what_alerts_ask_for_is_told_before_the_first_request(
+    make_server: Callable[..., Server], migrated: dict[str, Settings]
+) -> None:
+    """A series that begins with what it is to tell of begins at 1, and Prometheus knows no increase of it."""
+    port = free_port()
+    replica = migrated["postgresql"].database_url
+    server = make_server(METRICS_PORT=str(port), DATABASE_READ_URL=replica, REDIS_URL="redis://127.0.0.1:1")
+    await server.start()
+    told = await Told.by(port)
+
+    for expression in alerts():
+        for name, labels in series_in(expression):
+            assert name == "up" or told.tells(name, labels), (name, labels)
+    assert told.labels("planner_errors_total", "code") == {*ErrorCode}
+    assert told.labels("planner_changes_missed_total", "why") == {*Why}
+    assert told.labels("planner_attempts_refused_total", "kind") == {*Kind}
+    assert told.labels("planner_documents_not_compiled_total", "reason") == {*Reason}
+    assert told.labels("planner_feeds_total", "status") == {"200", "304", "404", "500", "503"}
 
 
 def expressions() -> list[str]:
     """Those of the dashboard, and of the page's alerts."""
     dashboard = json.loads(DASHBOARD.read_text("utf-8"))
-    shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    alerts = PAGE.partition("## Alerts")[2].partition("\n## ")[0]
-    return [*shown, *re.findall(r"\| `([^`]+)` \|", alerts)]
+    return [*(target["expr"] for panel in dashboard["panels"] for target in panel["targets"]), *alerts()]
 
 
-def metrics_in(expression: str) -> list[str]:
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|by \([^)]*\)", " ", expression)
-    return [name for name in re.findall(r"[a-z_]{2,}\b(?! *\()", bare) if name not in {"and", "or", "by"}]
+def alerts() -> list[str]:
+    return re.findall(r"\| `([^`]+)` \|", PAGE.partition("## Alerts")[2].partition("\n## ")[0])
 
 
-def test_metrics_are_found_in_an_expression() -> None:
+def series_in(expression: str) -> list[tuple[str, dict[str, str]]]:
+    """Names, with the labels that they are asked for by."""
+    bare = re.sub(r"\[[^\]]*\]|by \([^)]*\)", " ", expression)
+    found = re.findall(r"([a-z_]{2,})\b(?! *\()(?:\{([^}]*)\})?", re.sub(r"\b(?:and|or)\b", " ", bare))
+    return [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels))) for name, labels in found]
+
+
+def test_series_are_found_in_an_expression() -> None:
     one = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket{code="X"}[5m]))) / b_total > 1 and up{job="$job"} == 0'
 
-    assert metrics_in(one) == ["a_bucket", "b_total", "up"]
+    assert series_in(one) == [("a_bucket", {"code": "X"}), ("b_total", {}), ("up", {"job": "$job"})]
 
 
 @pytest.fixture
@@ -209,7 +243,7 @@ async def test_ten_thousand_names_are_told_as_a_hundred(airing: Airing) -> None:
     heard = told(airing.operations.metrics)
     assert heard.value("planner_operation_seconds_count") == 10_000
     told_names = heard.labels("planner_operation_seconds_count", "operation")
-    assert len(told_names) == MOST_NAMES + len({"other", "refused"})
+    assert len(told_names) == MOST_NAMES + len({"anonymous", "other", "refused"})
     assert len(heard.text) < 200_000
 
 
@@ -220,7 +254,7 @@ async def test_a_name_of_our_own_or_a_long_one_is_other(airing: Airing, name: st
 
     heard = told(airing.operations.metrics)
     assert heard.value("planner_operation_seconds_count", operation="other", kind="query") == 3
-    assert heard.labels("planner_operation_seconds_count", "operation") == {"other", "refused"}
+    assert heard.labels("planner_operation_seconds_count", "operation") == {"anonymous", "other", "refused"}
 
 
 async def test_a_name_is_told_from_its_documents_second_use_on(airing: Airing) -> None:
@@ -233,6 +267,20 @@ async def test_a_name_is_told_from_its_documents_second_use_on(airing: Airing) -
     assert heard.value("planner_operation_seconds_count", operation="other") == 2
     assert heard.value("planner_operation_seconds_bucket", operation="Often", le="+Inf") == 2
     assert 0 < heard.value("planner_operation_seconds_sum", operation="Often") < 1
+
+
+async def test_a_calendar_that_fails_is_counted() -> None:
+    metrics = Metrics()
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("the lamp broke")
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(metrics.count_feeds(fails))) as http:
+        for path in ("/calendars/event/42.ics", "/health/ready"):
+            with pytest.raises(RuntimeError):
+                await http.get(f"http://planner.test{path}")
+
+    assert told(metrics).value("planner_feeds_total", status="500") == 1
 
 
 async def test_a_subscriber_that_falls_behind_is_counted(airing: Airing, monkeypatch: pytest.MonkeyPatch) -> None:
