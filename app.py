@@ -80,6 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
     live = Live(replicas)
     metrics, executor, traces = Metrics(), build_executor(freshness), _traces(settings)
     metrics.watch(executor, lambda: accounts.passwords.pending)
+    metrics.watch_database(health.DatabaseWatch())
+    if settings.redis_url:
+        metrics.watch_redis(replicas)
     if freshness:
         metrics.watch_replica(freshness.replica)
     operations = Operations(

@@ -1,11 +1,15 @@
 """Whether the process lives, and whether it can answer."""
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 import models
+
+ASK_SECONDS = 5.0  # from one answer to the next question, and for an answer
 
 log = logging.getLogger("planner.health")
 router = APIRouter(prefix="/health")
@@ -33,3 +37,27 @@ async def ready(request: Request) -> JSONResponse:
     replicas, freshness = request.app.state.replicas, request.app.state.freshness
     is_whole = replicas.is_whole and (freshness is None or freshness.replica.is_usable)
     return JSONResponse({"status": "ok" if is_whole else "degraded"})
+
+
+class DatabaseWatch:
+    """Asks the database now and then what /ready asks when it is asked, so that metrics know without having to wait."""
+
+    def __init__(self, ask: Callable[[], Awaitable[None]] = models.ask_database, seconds: float = ASK_SECONDS) -> None:
+        self._ask, self._seconds = ask, seconds
+        self.answers = True  # else the server does not start
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._ask()
+            except Exception:
+                if self.answers:  # told once, and not at each question
+                    log.warning("the database does not answer", exc_info=True)
+                self.answers = False
+            else:
+                if not self.answers:
+                    log.info("the database answers again")
+                self.answers = True
+            await asyncio.sleep(self._seconds)

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from itertools import accumulate
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
@@ -26,6 +27,8 @@ from executor import Executor, Operation
 from models import turns
 from models.engines.pool import POOLS, Pool
 from models.replica import ReadReplica
+from replicas import Replicas
+from web.health import DatabaseWatch
 
 MOST_NAMES = 100
 LONGEST_NAME = 64  # characters
@@ -139,6 +142,7 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
             registry=self.registry,
         )
+        self._watches: list[Callable[[], Coroutine[Any, Any, None]]] = [self._watch_the_loop]
 
     def watch(self, executor: Executor, pending_hashes: Callable[[], int]) -> None:
         """Tells what is kept by these, and by the pools."""
@@ -163,6 +167,14 @@ class Metrics:
             "Statements that the primary answered for it.",
             lambda: replica.unanswered,
         )
+
+    def watch_redis(self, replicas: Replicas[Any]) -> None:
+        self._read("planner_redis_answers", "1 where word of other workers comes, else 0.", lambda: replicas.is_whole)
+
+    def watch_database(self, database: DatabaseWatch) -> None:
+        """It asks only while somebody may want to know."""
+        self._read("planner_database_answers", "1 where it answers in time, else 0.", lambda: database.answers)
+        self._watches.append(database.watch)
 
     def _read(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         Gauge(name, meaning, registry=self.registry).set_function(read)
@@ -208,11 +220,13 @@ class Metrics:
             return
         server, thread = _listen(self.registry, host, port)
         log.info("metrics at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, server.server_port)
-        watching = asyncio.create_task(self._watch_the_loop())
+        watching = [asyncio.create_task(watch()) for watch in self._watches]
         try:
             yield server.server_port
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
+            await asyncio.wait(watching)  # a question under way gives its connection back
             await asyncio.to_thread(server.shutdown)  # up to half a second
             server.server_close()
             thread.join()

@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import AsyncIterator
 
@@ -10,6 +11,9 @@ from app import create_app
 from settings import Settings
 from tests.conftest import settings_of
 from tests.postgresql import drop_database, new_database
+from tests.sockets import until
+from web.health import DatabaseWatch
+from web.metrics import Metrics
 
 
 @pytest.fixture
@@ -57,3 +61,42 @@ async def test_it_is_ready_while_the_database_answers(lost: Settings, caplog: py
     assert "not ready: the database does not answer" in caplog.text
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
     assert asked_by_head == [200, 503]
+
+
+async def test_metrics_tell_whether_the_database_answers(lost: Settings) -> None:
+    app, metrics = create_app(lost), Metrics()
+    asked: list[None] = []
+
+    async def ask() -> None:
+        await models.ask_database()
+        asked.append(None)
+
+    def told() -> float | None:
+        return metrics.registry.get_sample_value("planner_database_answers")
+
+    metrics.watch_database(DatabaseWatch(ask, seconds=0.2))
+    async with app.router.lifespan_context(app), metrics.served("127.0.0.1", 9464):
+        await until(lambda: len(asked) >= 2)
+        assert told() == 1
+        await spoil(lost)
+        await until(lambda: told() == 0)
+
+
+async def test_a_database_that_is_silent_does_not_answer_until_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    is_silent, asked = True, 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if is_silent:
+            await asyncio.Event().wait()
+
+    database = DatabaseWatch(ask, seconds=0.02)
+    watching = asyncio.create_task(database.watch())
+    await until(lambda: not database.answers and asked >= 3)
+    is_silent = False
+    await until(lambda: database.answers)
+    watching.cancel()
+
+    assert caplog.messages == ["the database does not answer", "the database answers again"]

@@ -23,6 +23,7 @@ from settings import ROOT, Settings
 from tests.attacks.conftest import NEVER_LOGGED, WRONG
 from tests.conftest import Server, settings_of
 from tests.people import Person
+from tests.redis import RedisServer
 from tests.sockets import Airing, Socket, until
 from web.caller import Caller
 from web.metrics import MOST_NAMES, Metrics
@@ -76,6 +77,14 @@ class Told:
         return {sample.labels[label] for one in self._families for sample in one.samples if sample.name == name}
 
 
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    server.stop()
+
+
 async def lives(server: Server) -> set[str]:
     """Does a bit of everything that is counted. What it was told that is secret."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
@@ -107,7 +116,7 @@ async def lives(server: Server) -> set[str]:
 
 @on_postgresql
 async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
-    make_server: Callable[..., Server], migrated: dict[str, Settings]
+    make_server: Callable[..., Server], migrated: dict[str, Settings], redis: RedisServer
 ) -> None:
     port = free_port()
     server = make_server(
@@ -116,6 +125,7 @@ async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
         ACCOUNT_GUESSES_PER_HOUR="4",
         DATABASE_POOL_SIZE="1",
         DATABASE_READ_URL=migrated["postgresql"].database_url,
+        REDIS_URL=redis.url,
         LOG_FORMAT="json",
     )
     await server.start()
@@ -153,6 +163,8 @@ async def test_after_a_life_of_requests_every_metric_of_the_page_is_told(
         "planner_database_waiting": 0,
         "planner_event_turns_waiting": 0,
         "planner_hashes_pending": 0,
+        "planner_database_answers": 1,
+        "planner_redis_answers": 1,
     }
     assert {name: told.value(name) for name in exactly} == exactly
     for name in (
@@ -192,6 +204,24 @@ async def test_what_alerts_ask_for_is_told_before_the_first_request(
     assert told.labels("planner_attempts_refused_total", "kind") == {*Kind}
     assert told.labels("planner_documents_not_compiled_total", "reason") == {*Reason}
     assert told.labels("planner_feeds_total", "status") == {"200", "304", "404", "500", "503"}
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+async def test_it_is_told_whether_redis_answers(make_server: Callable[..., Server], redis: RedisServer) -> None:
+    port = free_port()
+    server = make_server(METRICS_PORT=str(port), REDIS_URL=redis.url)
+    await server.start()
+
+    async def is_told(value: float) -> None:
+        async with asyncio.timeout(15):
+            while (await Told.by(port)).value("planner_redis_answers") != value:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+
+    await is_told(1)
+    redis.stop()
+    await is_told(0)
+    await redis.start()
+    await is_told(1)
 
 
 def expressions() -> list[str]:
