@@ -1,98 +1,38 @@
 """What Prometheus is told, and the small server that tells it, on a port of its own. docs/monitoring.md names each
 metric; tests/web/test_metrics.py compares.
 
-An operation is noted as often as there are requests, so in plain lists: a Histogram of prometheus_client takes 9 times
-as long. All else is counted where it happens, or kept there anyway and read when it is asked for. Names of operations
-are the clients', and each costs memory here and in Prometheus: see OperationTimes.
+Operations are counted in operation_times.py. All else is counted where it happens, or kept there anyway and read when
+it is asked for.
 """
 
 import asyncio
 import logging
 import time
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from itertools import accumulate
 from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calendars.links import ROOT
-from executor import Executor, Operation
+from executor import Executor
 from models import turns
 from models.engines.pool import POOLS, Pool
 from models.replica import ReadReplica
 from replicas import Replicas
 from web.health import DatabaseWatch
+from web.operation_times import RENEW_SECONDS, OperationTimes
 
-MOST_NAMES = 100
-LONGEST_NAME = 64  # characters
-ANONYMOUS, OTHER, REFUSED = "anonymous", "other", "refused"
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LAG_EVERY_SECONDS = 0.25
 MOST_WORKERS = 64  # that may share a machine, each on a port of its own
 
 SPANS_LOST = Counter("planner_spans_lost", "Spans of traces that the collector did not take.")
 log = logging.getLogger("planner.metrics")
-
-
-class OperationTimes(Collector):
-    """How long operations took, by name and kind.
-
-    A name is told as it is when its document was kept and used again, and MOST_NAMES were not told before it: what
-    clients make up each time, and whatever a hostile one sends, is `other`. A document that is not valid, or asks for
-    too much, is `refused`.
-    """
-
-    def __init__(self) -> None:
-        self._times: dict[tuple[str | None, str], _Times] = {}
-        self._refused = self._times[REFUSED, ""] = _Times()
-        for kind in ("query", "mutation"):  # from the start: of what begins at 1, Prometheus knows no increase
-            self._times[None, kind], self._times[OTHER, kind] = _Times(), _Times()
-        self._names = 0
-
-    def note(self, operation: Operation | None, seconds: float) -> None:
-        times = self._refused if operation is None else self._times.get(operation.label) or self._of(operation)
-        times.buckets[bisect_left(SECONDS, seconds)] += 1
-        times.seconds += seconds
-
-    def _of(self, operation: Operation) -> "_Times":
-        name, kind = operation.label
-        if name is not None:
-            is_unfit = name in {ANONYMOUS, OTHER, REFUSED} or len(name) > LONGEST_NAME
-            if is_unfit or not operation.document.was_used_again or self._names >= MOST_NAMES:
-                name = OTHER
-            else:
-                self._names += 1
-        return self._times.setdefault((name, kind), _Times())
-
-    def collect(self) -> Iterable[Metric]:
-        told = HistogramMetricFamily(
-            "planner_operation_seconds", "GraphQL operations by how long they took.", labels=["operation", "kind"]
-        )
-        for (name, kind), times in [*self._times.items()]:  # a copy: this is another thread
-            told.add_metric([name or ANONYMOUS, kind], times.told, times.seconds)
-        yield told
-
-
-class _Times:
-    __slots__ = ("buckets", "seconds")
-
-    def __init__(self) -> None:
-        self.buckets, self.seconds = [0] * (len(SECONDS) + 1), 0.0
-
-    @property
-    def told(self) -> list[tuple[str, float]]:
-        """Each bucket holds those below it too, as Prometheus wants them."""
-        return [*zip(_BOUNDS, accumulate(self.buckets), strict=True)]
-
-
-_BOUNDS = [*(str(float(bound)) for bound in SECONDS), "+Inf"]
 
 
 class _Count(Collector):
@@ -142,7 +82,7 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
             registry=self.registry,
         )
-        self._watches: list[Callable[[], Coroutine[Any, Any, None]]] = [self._watch_the_loop]
+        self._watches: list[Callable[[], Coroutine[Any, Any, None]]] = [self._watch_the_loop, self._renew_names]
 
     def watch(self, executor: Executor, pending_hashes: Callable[[], int]) -> None:
         """Tells what is kept by these, and by the pools."""
@@ -236,6 +176,11 @@ class Metrics:
             due = time.monotonic() + LAG_EVERY_SECONDS  # loop.time() stands still while the loop is busy
             await asyncio.sleep(LAG_EVERY_SECONDS)
             self.lag.observe(max(0.0, time.monotonic() - due))
+
+    async def _renew_names(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            self.operations.renew()
 
 
 def _listen(registry: CollectorRegistry, host: str, port: int) -> tuple[WSGIServer, Thread]:

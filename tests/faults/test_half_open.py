@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.conftest import MakeWatched
 from tests.faults.servers import asked_all_the_while
-from tests.web.test_metrics import Told, free_port
+from tests.prometheus import Told, free_port
 from web.connections import HEAD_SECONDS
 
 pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)

@@ -14,8 +14,8 @@ from models.event_input import DESCRIPTION_LONGEST
 from tests.faults.conftest import MakeWatched
 from tests.faults.servers import Watched, asked_all_the_while, within
 from tests.people import Person
+from tests.prometheus import Told, free_port
 from tests.sockets import Socket
-from tests.web.test_metrics import Told, free_port
 from web.connections import UNREAD_SECONDS
 from web.websocket import PROTOCOL, SEND_SECONDS
 

@@ -1,7 +1,6 @@
 import asyncio
 import json
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -23,10 +21,11 @@ from settings import ROOT, Settings
 from tests.attacks.conftest import NEVER_LOGGED, WRONG
 from tests.conftest import Server, settings_of
 from tests.people import Person
+from tests.prometheus import Told, free_port
 from tests.redis import RedisServer
 from tests.sockets import Airing, Socket, until
 from web.caller import Caller
-from web.metrics import MOST_NAMES, Metrics
+from web.metrics import Metrics
 from web.operations import Asked
 from web.websocket import PROTOCOL
 
@@ -34,47 +33,6 @@ PAGE = (ROOT / "docs/monitoring.md").read_text("utf-8")
 DASHBOARD = ROOT / "deploy/grafana/planner.json"
 LISTEN = "subscription Listen { eventChanged { kind } }"
 on_postgresql = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-class Told:
-    """What a server told Prometheus."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._families = [*text_string_to_metric_families(text)]
-
-    @classmethod
-    async def by(cls, port: int) -> "Told":
-        async with httpx.AsyncClient() as http:
-            return cls((await http.get(f"http://127.0.0.1:{port}/metrics")).text)
-
-    @property
-    def names(self) -> set[str]:
-        """As expressions name them."""
-        parts = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
-        return {one.name + part for one in self._families for part in parts.get(one.type, ("",))}
-
-    @property
-    def own(self) -> set[str]:
-        """As people name them, of the planner's."""
-        names = {one.name + ("_total" if one.type == "counter" else "") for one in self._families}
-        return {name for name in names if name.startswith("planner_") and not name.endswith("_created")}
-
-    def value(self, name: str, **labels: str) -> float:
-        samples = [sample for one in self._families for sample in one.samples if sample.name == name]
-        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
-
-    def tells(self, name: str, labels: dict[str, str]) -> bool:
-        samples = [sample for one in self._families for sample in one.samples if sample.name == name]
-        return any(labels.items() <= sample.labels.items() for sample in samples)
-
-    def labels(self, name: str, label: str) -> set[str]:
-        return {sample.labels[label] for one in self._families for sample in one.samples if sample.name == name}
 
 
 @pytest.fixture
@@ -263,30 +221,6 @@ def told(metrics: Metrics) -> Told:
     return Told(generate_latest(metrics.registry).decode())
 
 
-async def test_ten_thousand_names_are_told_as_a_hundred(airing: Airing) -> None:
-    for first in range(0, 10_000, 20):
-        names = [f"Attack{number}" for number in range(first, first + 20)]
-        document = " ".join(f"query {name} {{ __typename }}" for name in names)
-        for name in names:
-            await asks(airing, document, name)
-
-    heard = told(airing.operations.metrics)
-    assert heard.value("planner_operation_seconds_count") == 10_000
-    told_names = heard.labels("planner_operation_seconds_count", "operation")
-    assert len(told_names) == MOST_NAMES + len({"anonymous", "other", "refused"})
-    assert len(heard.text) < 200_000
-
-
-@pytest.mark.parametrize("name", ["other", "anonymous", "refused", "N" * 65])
-async def test_a_name_of_our_own_or_a_long_one_is_other(airing: Airing, name: str) -> None:
-    for _ in range(3):
-        await asks(airing, f"query {name} {{ __typename }}")
-
-    heard = told(airing.operations.metrics)
-    assert heard.value("planner_operation_seconds_count", operation="other", kind="query") == 3
-    assert heard.labels("planner_operation_seconds_count", "operation") == {"anonymous", "other", "refused"}
-
-
 async def test_a_name_is_told_from_its_documents_second_use_on(airing: Airing) -> None:
     await asks(airing, "query Once { __typename }")
     for _ in range(3):
@@ -297,6 +231,15 @@ async def test_a_name_is_told_from_its_documents_second_use_on(airing: Airing) -
     assert heard.value("planner_operation_seconds_count", operation="other") == 2
     assert heard.value("planner_operation_seconds_bucket", operation="Often", le="+Inf") == 2
     assert 0 < heard.value("planner_operation_seconds_sum", operation="Often") < 1
+
+
+async def test_names_are_renewed_while_somebody_may_want_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.metrics.RENEW_SECONDS", 0.01)
+    metrics, renewed = Metrics(), asyncio.Event()
+    monkeypatch.setattr(metrics.operations, "renew", renewed.set)
+
+    async with metrics.served("127.0.0.1", free_port()), asyncio.timeout(10):
+        await renewed.wait()
 
 
 async def test_a_calendar_that_fails_is_counted() -> None:
