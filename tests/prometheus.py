@@ -1,9 +1,24 @@
-"""What Prometheus is told, read as Prometheus does."""
+"""What Prometheus is told, and what it asks, read as Prometheus does."""
 
+import re
 import socket
+from dataclasses import dataclass
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
+from settings import ROOT
+
+RULES = ROOT / "deploy/prometheus/planner.rules.yml"
+_RULE = r"""      - alert: (\w+)
+        expr: (.+)
+        for: (\d+m)
+        labels:
+          severity: (critical|warning)
+        annotations:
+          summary: (.+)
+          runbook: (.+)
+"""
 
 
 def free_port() -> int:
@@ -45,3 +60,27 @@ class Told:
 
     def labels(self, name: str, label: str) -> set[str]:
         return {sample.labels[label] for one in self._families for sample in one.samples if sample.name == name}
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    expression: str
+    lasts: str
+    severity: str
+    summary: str
+    runbook: str
+
+
+def alerts() -> list[Rule]:
+    """Those of the rules' file, all of which has to be in one form: nothing here reads YAML."""
+    text = RULES.read_text("utf-8")
+    assert re.fullmatch(rf"(?:#.*\n)+groups:\n  - name: planner\n    rules:\n(?:{_RULE})+", text)
+    return [Rule(*found) for found in re.findall(_RULE, text)]
+
+
+def series_in(expression: str) -> list[tuple[str, dict[str, str]]]:
+    """Names, with the labels that they are asked for by."""
+    bare = re.sub(r"\[[^\]]*\]|by \([^)]*\)", " ", expression)
+    found = re.findall(r"([a-z_]{2,})\b(?! *\()(?:\{([^}]*)\})?", re.sub(r"\b(?:and|or)\b", " ", bare))
+    return [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels))) for name, labels in found]

@@ -21,7 +21,7 @@ from settings import ROOT, Settings
 from tests.attacks.conftest import NEVER_LOGGED, WRONG
 from tests.conftest import Server, settings_of
 from tests.people import Person
-from tests.prometheus import Told, free_port
+from tests.prometheus import Told, alerts, free_port, series_in
 from tests.redis import RedisServer
 from tests.sockets import Airing, Socket, until
 from web.caller import Caller
@@ -154,8 +154,9 @@ async def test_what_alerts_ask_for_is_told_before_the_first_request(
     await server.start()
     told = await Told.by(port)
 
-    for expression in alerts():
-        for name, labels in series_in(expression):
+    for rule in alerts():
+        for name, labels in series_in(rule.expression):
+            labels.pop("job", None)  # Prometheus' own, as is `up`
             assert name == "up" or told.tells(name, labels), (name, labels)
     assert told.labels("planner_errors_total", "code") == {*ErrorCode}
     assert told.labels("planner_changes_missed_total", "why") == {*Why}
@@ -183,26 +184,10 @@ async def test_it_is_told_whether_redis_answers(make_server: Callable[..., Serve
 
 
 def expressions() -> list[str]:
-    """Those of the dashboard, and of the page's alerts."""
+    """Those of the dashboard and of the alerts."""
     dashboard = json.loads(DASHBOARD.read_text("utf-8"))
-    return [*(target["expr"] for panel in dashboard["panels"] for target in panel["targets"]), *alerts()]
-
-
-def alerts() -> list[str]:
-    return re.findall(r"\| `([^`]+)` \|", PAGE.partition("## Alerts")[2].partition("\n## ")[0])
-
-
-def series_in(expression: str) -> list[tuple[str, dict[str, str]]]:
-    """Names, with the labels that they are asked for by."""
-    bare = re.sub(r"\[[^\]]*\]|by \([^)]*\)", " ", expression)
-    found = re.findall(r"([a-z_]{2,})\b(?! *\()(?:\{([^}]*)\})?", re.sub(r"\b(?:and|or)\b", " ", bare))
-    return [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels))) for name, labels in found]
-
-
-def test_series_are_found_in_an_expression() -> None:
-    one = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket{code="X"}[5m]))) / b_total > 1 and up{job="$job"} == 0'
-
-    assert series_in(one) == [("a_bucket", {"code": "X"}), ("b_total", {}), ("up", {"job": "$job"})]
+    shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [*shown, *(rule.expression for rule in alerts())]
 
 
 @pytest.fixture
