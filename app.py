@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready."""
     logging.getLogger("planner").setLevel(settings.log_level.upper())
     logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
-    request_log.keep_secrets_out()
+    request_log.keep_small_and_clean()
     replicas, rates, freshness = _shared(settings)
     accounts, links = Accounts(settings, rates), Links(settings)
     keys = accounts.sessions.access_tokens.keys

@@ -29,6 +29,10 @@ ANSWERS = {
 CLOSED = Counter("planner_connections_closed", "Connections that the server closed for what their client did.", ["why"])
 for _why in (LATE, LONG, UNREAD, FULL):
     CLOSED.labels(_why)  # at 0, so that the first one is an increase
+HTTP, UPGRADE, WEBSOCKET = "http", "upgrade", "websocket"
+MALFORMED = Counter("planner_requests_malformed", "What clients sent that is no request, or no message.", ["kind"])
+for _kind in (HTTP, UPGRADE, WEBSOCKET):
+    MALFORMED.labels(_kind)
 
 
 class _Connection(asyncio.Protocol):
@@ -82,6 +86,14 @@ class HttpConnection(_Connection, HttpToolsProtocol):
         if len(self.connections) > self.most:
             self.end(FULL)
 
+    def send_400_response(self, msg: str) -> None:
+        MALFORMED.labels(HTTP).inc()
+        super().send_400_response(msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        MALFORMED.labels(UPGRADE).inc()
+        super()._unsupported_upgrade_warning()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
@@ -122,6 +134,10 @@ class SocketConnection(_Connection, WebSocketsSansIOProtocol):
     @property
     def is_paused(self) -> bool:
         return not self.writable.is_set()
+
+    def handle_parser_exception(self) -> None:
+        MALFORMED.labels(WEBSOCKET).inc()
+        super().handle_parser_exception()
 
     def handle_ping(self) -> None:
         if self.is_paused:

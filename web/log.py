@@ -94,12 +94,27 @@ def _as_text() -> list[Processor]:
     ]
 
 
+class Allowance:
+    """So many in a second, and no more."""
+
+    def __init__(self, a_second: int) -> None:
+        self._a_second = a_second
+        self._second, self._taken = 0, 0
+
+    def take(self) -> bool:
+        """Whether there was one left."""
+        if (now := int(time.monotonic())) != self._second:
+            self._second, self._taken = now, 0
+        self._taken += 1
+        return self._taken <= self._a_second
+
+
 class Requests:
     """Tells of this share of all operations, taken by chance, and of every fault of the server's."""
 
     def __init__(self, share: float = 0) -> None:
         self._share, self._chance = share, Random()  # noqa: S311 - a sample
-        self._second, self._faults = 0, 0
+        self._faults = Allowance(FAULTS_A_SECOND)
 
     @property
     def are_sampled(self) -> bool:
@@ -126,13 +141,7 @@ class Requests:
     def _wants(self, codes: Sequence[str]) -> bool:
         if self.are_sampled and self._chance.random() < self._share:
             return True
-        return bool(codes) and not FAULTS.isdisjoint(codes) and self._has_room()
-
-    def _has_room(self) -> bool:
-        if (now := int(time.monotonic())) != self._second:
-            self._second, self._faults = now, 0
-        self._faults += 1
-        return self._faults <= FAULTS_A_SECOND
+        return bool(codes) and not FAULTS.isdisjoint(codes) and self._faults.take()
 
 
 def _tell(codes: Sequence[str], **given: object) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import re
-import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,7 +39,7 @@ from executor import Operation
 from models.engines.statements import follow
 from schema.context import Context
 from web.collector import Collector
-from web.log import FAULTS, LONGEST_NAME, TRACE_ID, account_of
+from web.log import FAULTS, LONGEST_NAME, TRACE_ID, Allowance, account_of
 
 ASKED_A_SECOND = 50  # traces that clients want beyond the share: anybody can ask for them
 LONGEST_SQL = 4_000  # characters of a statement; one for a hundred lists is longer
@@ -67,7 +66,7 @@ class Traces:
 
     def __init__(self, processor: SpanProcessor, share: float) -> None:
         self._share, self._chance = share, Random()  # noqa: S311 - a sample
-        self._second, self._asked = 0, 0
+        self._asked = Allowance(ASKED_A_SECOND)
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,  # what is not wanted costs least where it is never begun
             resource=Resource({"service.name": "planner", "process.pid": os.getpid()}),
@@ -169,15 +168,9 @@ class Traces:
         if above is not None:
             if not get_current_span(above).get_span_context().trace_flags.sampled:
                 return False
-            if self._has_room():
+            if self._asked.take():
                 return True
         return self._chance.random() < self._share
-
-    def _has_room(self) -> bool:
-        if (now := int(time.monotonic())) != self._second:
-            self._second, self._asked = now, 0
-        self._asked += 1
-        return self._asked <= ASKED_A_SECOND
 
     def _begin(self, name: str, attributes: dict[str, Any], above: Above = _NONE, links: Sequence[Link] = ()) -> Span:
         return self._tracer.start_span(name, above, SpanKind.SERVER, attributes, links)

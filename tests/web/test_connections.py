@@ -15,6 +15,7 @@ from web.connections import (
     HEAD_SECONDS,
     LATE,
     LONG,
+    MALFORMED,
     MOST_HEAD_BYTES,
     UNREAD,
     UNREAD_SECONDS,
@@ -296,3 +297,28 @@ async def test_there_are_only_so_many(server: Served) -> None:
         await until(lambda: len(small.patience._connections) == 1)
         async with small.client() as fourth:
             await fourth.asks(GET)
+
+
+def malformed(kind: str) -> float:
+    return float(MALFORMED.labels(kind)._value.get())
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "said"),
+    [
+        ("http", b"", b"\x16\x03\x01\r\n\r\n"),
+        ("http", GET, b"GET / HTTP/1.1\r\n: planner.test\r\n\r\n"),
+        ("upgrade", b"", GET.replace(b"\r\n\r\n", b"\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")),
+        ("websocket", SOCKET, b"\x81\x81" + bytes(4) + b"\xff"),
+        ("websocket", SOCKET, b"\xff\xff" + bytes(4)),
+    ],
+    ids=["not HTTP", "a broken second head", "another upgrade", "no text", "no frame"],
+)
+async def test_what_is_no_request_is_counted(server: Served, kind: str, before: bytes, said: bytes) -> None:
+    counted = malformed(kind)
+    async with server.client() as client:
+        if before:
+            client.writer.write(before)
+            await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(said)
+        await until(lambda: malformed(kind) == counted + 1)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from web import request_log
+from web.request_log import WRONG_A_SECOND
 
 ACCESS, ERROR = logging.getLogger("uvicorn.access"), logging.getLogger("uvicorn.error")
 
@@ -11,7 +12,8 @@ ACCESS, ERROR = logging.getLogger("uvicorn.access"), logging.getLogger("uvicorn.
 @pytest.fixture(autouse=True)
 def _listening(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """To uvicorn's loggers themselves, whether or not they hand on what they are told."""
-    request_log.keep_secrets_out()
+    request_log.keep_small_and_clean()
+    caplog.set_level("DEBUG", "planner")
     for logger in (ACCESS, ERROR):
         logger.addHandler(caplog.handler)
         caplog.set_level("INFO", logger.name)
@@ -61,3 +63,39 @@ def test_the_rest_of_the_log_is_as_it_was(caplog: pytest.LogCaptureFixture) -> N
     ERROR.info("Started server process [%d]", 42)
 
     assert [*dict.fromkeys(caplog.messages)] == ["Is the door open?", "Started server process [42]"]
+
+
+OF_SOCKETS = [
+    ('%s - "WebSocket %s" [accepted]', "127.0.0.1:9", "/graphql"),
+    ('%s - "WebSocket %s" 403', "127.0.0.1:9", "/graphql"),
+    ("connection open",),
+    ("connection closed",),
+    ("connection rejected (%d %s)", 403, "Forbidden"),
+]
+
+
+@pytest.mark.parametrize(("level", "told"), [("INFO", 0), ("DEBUG", len(OF_SOCKETS))])
+def test_opening_a_socket_is_told_where_requests_are(caplog: pytest.LogCaptureFixture, level: str, told: int) -> None:
+    caplog.set_level(level, "planner")
+    for said in OF_SOCKETS:
+        ERROR.info(*said)
+
+    assert len(dict.fromkeys(caplog.messages)) == told
+
+
+@pytest.mark.parametrize(("level", "told"), [("INFO", WRONG_A_SECOND), ("ERROR", 0)])
+def test_what_clients_get_wrong_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, level: str, told: int
+) -> None:
+    caplog.set_level(level, "planner")
+    caplog.handler.setLevel("INFO")  # which caplog sets, too
+    for second in (7.0, 8.0):
+        monkeypatch.setattr("web.log.time.monotonic", lambda second=second: second)
+        before = len(caplog.records)
+        for _ in range(10):
+            ERROR.warning("Invalid HTTP request received.")
+            ERROR.warning("Unsupported upgrade request.")
+            ERROR.error("Invalid UTF-8 sequence received from client.", exc_info=RuntimeError("no text"))
+        records = {id(one): one for one in caplog.records[before:]}.values()
+        assert len(records) == told
+        assert {(one.levelname, one.exc_info) for one in records} <= {("WARNING", None)}
