@@ -7,7 +7,7 @@ from typing import Any
 from graphql import GraphQLError
 from prometheus_client import Counter
 
-from errors import ErrorCode, QueryTooComplex, Refusal
+from errors import ErrorCode, QueryTooComplex, Refusal, Unavailable
 
 LONGEST = 500  # characters of a message that quotes the document: it may quote a megabyte
 log = logging.getLogger("planner.graphql")
@@ -16,7 +16,7 @@ for _code in ErrorCode:
     ERRORS.labels(_code)  # from the start: of a series that begins at 1, Prometheus knows no increase
 
 
-def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def shape(error: GraphQLError, request_id: str, *, of_a_mutation: bool = False) -> dict[str, Any]:
     """The error as the client sees it, with `extensions.code`."""
     entry: dict[str, Any] = dict(error.formatted)
     cause = cause_of(error)
@@ -25,7 +25,14 @@ def shape(error: GraphQLError, request_id: str) -> dict[str, Any]:
     ):
         limit = int(too_many[1])
         cause = QueryTooComplex("tokens", limit + 1, limit)
-    if isinstance(cause, Refusal):
+    if of_a_mutation and isinstance(cause, Unavailable) and len(error.path or ()) > 1:
+        # UNAVAILABLE says that nothing was done. Below a mutation's own field, what it changes has been changed.
+        log.warning("request %s: what it changed cannot be read at %s: %s", request_id, error.path, cause)
+        entry |= {
+            "message": "The change was made, but this part of the answer could not be read. Ask for it in a query.",
+            "extensions": {"code": ErrorCode.INTERNAL.value, "requestId": request_id},
+        }
+    elif isinstance(cause, Refusal):
         entry |= {"message": str(cause), "extensions": cause.extensions}
     elif cause is None:
         entry |= {"message": error.message[:LONGEST], "extensions": {"code": ErrorCode.GRAPHQL_INVALID.value}}

@@ -88,7 +88,8 @@ class Answer:
     def of(cls, result: Result, request_id: str) -> "Answer":
         if not result.errors:
             return cls({"data": result.data}, was_executed=True)
-        shaped = [shape(error, request_id) for error in result.errors]
+        of_a_mutation = result.operation is not None and result.operation.kind is OperationType.MUTATION
+        shaped = [shape(error, request_id, of_a_mutation=of_a_mutation) for error in result.errors]
         body = {"data": result.data, "errors": shaped} if result.was_executed else {"errors": shaped}
         return cls(body, result.was_executed)
 
