@@ -26,6 +26,14 @@ class Full(Exception):
         self.pending = pending
 
 
+class Stopped(Exception):
+    """The line is no longer open: the process ends. What waits here has not been begun."""
+
+    def __init__(self) -> None:
+        super().__init__("the line is no longer open")
+        REFUSED.inc()
+
+
 class FairPool:
     """Works in `threads`; up to `queue` more wait. `initializer` is called in each thread."""
 
@@ -35,21 +43,24 @@ class FairPool:
         self._lock = threading.Lock()
         self._working = 0  # threads
         self._pending = 0
+        self._is_stopped = False
         # By asker, in the order of their turns; what each waits for, in the order in which it came.
         self._waiting: OrderedDict[str, dict[Future[Any], Callable[[], Any]]] = OrderedDict()
 
     def submit(self, work: Callable[[], T], asker: str) -> Future[T]:
-        """Raises Full, here or by the future, where others have come that have less in the line."""
+        """Raises Full, here or by the future, where others have come that have less in the line; and Stopped."""
         future: Future[T] = Future()
         evicted = None
         with self._lock:
+            if self._is_stopped:
+                raise Stopped
             pending = self._pending
             if pending >= self._threads + self._queue:
                 evicted = self._make_room(asker)
                 if evicted is None:
                     raise Full(pending)
             if self._working < self._threads:
-                self._pool.submit(self._work)  # raises RuntimeError when it is closed
+                self._pool.submit(self._work)
                 self._working += 1
             self._waiting.setdefault(asker, {})[future] = work
             self._pending += 1
@@ -59,14 +70,20 @@ class FairPool:
             evicted.set_exception(Full(pending))
         return future
 
-    def close(self) -> None:
-        """What waits is cancelled, what is being worked on is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def stop(self) -> None:
+        """Who waits is told Stopped at once, and so is who comes; what is being worked on comes to its end."""
         with self._lock:
+            self._is_stopped = True
             waiting = [future for futures in self._waiting.values() for future in futures]
             self._waiting.clear()
         for future in waiting:
-            future.cancel()
+            if future.set_running_or_notify_cancel():
+                future.set_exception(Stopped())
+
+    def close(self) -> None:
+        """What is being worked on is not waited for."""
+        self.stop()
+        self._pool.shutdown(wait=False)
 
     @property
     def threads(self) -> int:

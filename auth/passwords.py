@@ -16,7 +16,7 @@ from typing import TypeVar
 from passlib.context import CryptContext
 from passlib.hash import bcrypt_sha256
 
-from auth.hashing import FairPool, Full
+from auth.hashing import FairPool, Full, Stopped
 from errors import Unavailable
 from models.text import fold
 from settings import Settings
@@ -77,6 +77,10 @@ class Passwords:
         await self._off_the_loop(lambda: _burn(bcrypt_sha256.min_rounds))
         await asyncio.to_thread(common_passwords)
 
+    def stop(self) -> None:
+        """What is being hashed is hashed to its end, and nothing more is."""
+        self._pool.stop()
+
     def close(self) -> None:
         self._pool.close()
 
@@ -86,7 +90,8 @@ class Passwords:
         return self._pool.pending
 
     async def hash(self, password: str, asker: str = "") -> str:
-        """Of one that `weakness` found nothing wrong with. Raises Unavailable when too many wait."""
+        """Of one that `weakness` found nothing wrong with. Raises Unavailable when too many wait, or the
+        server stops."""
         return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))), asker)
 
     async def verify(self, password: str, hashed: str | None, asker: str = "") -> tuple[bool, str | None]:
@@ -125,6 +130,8 @@ class Passwords:
         except Full as full:
             wait = ceil(full.pending * self._seconds_a_hash / self._pool.threads)
             raise Unavailable("Too many people are signing in.", retry_after=wait) from None
+        except Stopped:
+            raise Unavailable("This server stops.", retry_after=1) from None
 
 
 def _burn(cost: int) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import wait as wait_for
 
 import pytest
 
-from auth.hashing import FairPool, Full
+from auth.hashing import FairPool, Full, Stopped
 
 
 class Line:
@@ -93,15 +93,18 @@ def test_what_fails_is_told_to_who_asked_and_others_go_on(line: Line) -> None:
     assert line.done == ["a"]
 
 
-def test_closing_cancels_what_waits(line: Line) -> None:
+def test_who_waits_is_told_at_once_that_it_stops(line: Line) -> None:
     waiting = line.comes("a")
 
-    line.pool.close()
-    line.opens(line.held)
+    line.pool.stop()
 
-    with pytest.raises(CancelledError):
-        waiting.result(5)
+    assert isinstance(waiting.exception(0), Stopped)
+    with pytest.raises(Stopped):
+        line.comes("b")
+    line.opens(line.held)
+    assert line.held.exception() is None  # which was being worked on
     assert line.done == []
+    assert line.pool.pending == 0
 
 
 def test_a_line_that_fills_and_empties_all_the_time_loses_nothing() -> None:
