@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from hashlib import blake2b
 from types import FrameType
@@ -44,7 +45,11 @@ from web.websocket import WebSocketEndpoint
 if TYPE_CHECKING:
     from web.tracing import Traces
 
-GOODBYE_SECONDS = 0.5  # for sockets and streams to be ended, before the server itself begins to stop
+LISTEN_SECONDS = 0.5  # from the signal on: what was sent before it is read, and answered
+LAST_SECONDS = 0.25  # for what the server itself has cut short to be told so
+END_SECONDS = 9  # from the signal on, whatever hangs
+
+log = logging.getLogger("planner")
 
 # FastAPI's own would tell whole addresses, and with them what opens a calendar and what clients put behind a "?": to
 # whichever collector the environment names. Ours is web/tracing.py.
@@ -55,18 +60,31 @@ class Planner(FastAPI):
     """Answers /graphql ahead of FastAPI, whose middleware and routes take half as long again as a short answer does;
     everything else as FastAPI does."""
 
-    def __init__(self, graphql: ASGIApp, lifespan: Any) -> None:
+    def __init__(self, graphql: ASGIApp, operations: Operations, lifespan: Any) -> None:
         # A redirect to the address without its last slash would lead to whatever host the Host header names.
         super().__init__(
             title="Planner", lifespan=lifespan, openapi_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
         )
-        self.graphql = graphql
+        self.graphql, self._operations = graphql, operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
-            await self.graphql(scope, receive, send)
-        else:
+        if scope["type"] == "lifespan":
             await super().__call__(scope, receive, send)
+            return
+        call = asyncio.current_task()
+        assert call is not None  # noqa: S101 - a server runs each in one
+        self._operations.calls.add(call)
+        try:
+            if scope["type"] == "http" and scope["path"] == "/graphql":
+                await self.graphql(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._operations.stopping.is_set():
+                raise
+            call.uncancel()  # the server has waited as long as it does; to return beats a trace in the log
+        finally:
+            self._operations.calls.discard(call)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -96,6 +114,10 @@ def create_app(settings: Settings) -> FastAPI:
         traces=traces,
     )
 
+    def stop() -> None:
+        operations.stop()
+        accounts.passwords.stop()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await models.open_database(settings)
@@ -111,11 +133,11 @@ def create_app(settings: Settings) -> FastAPI:
                 metrics.served(settings.metrics_host, settings.metrics_port),
                 freshness.kept() if freshness else nullcontext(),
             ):
-                with _told_to_stop(operations.stop):
+                with _told_to_stop(stop, operations.finish):
                     yield
         finally:
-            operations.stop()
-            await operations.finish()
+            stop()
+            await operations.finish(LAST_SECONDS, is_over=True)
             stop_listening()
             await replicas.close()
             await rates.close()
@@ -138,8 +160,8 @@ def create_app(settings: Settings) -> FastAPI:
         cors["allow_headers"] += ["traceparent", "tracestate"]
     if settings.allowed_origins:
         endpoint = CORSMiddleware(endpoint, **cors)
-    app = Planner(endpoint, lifespan)
-    app.state.replicas, app.state.freshness = replicas, freshness
+    app = Planner(endpoint, operations, lifespan)
+    app.state.replicas, app.state.freshness, app.state.stopping = replicas, freshness, operations.stopping
     sockets = WebSocketEndpoint(
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )
@@ -184,28 +206,59 @@ def _shared(settings: Settings) -> tuple[Replicas[Change], Rates, Freshness | No
 
 
 @contextmanager
-def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
-    """Has `stop` called as soon as the process is asked to end. The server would first wait for the open streams, which
-    have no end of their own, and end the lifespan after that."""
+def _told_to_stop(stop: Callable[[], None], finish: Callable[[], Awaitable[None]]) -> Iterator[None]:
+    """Has `stop` called as soon as the process is asked to end, and the server told once all has come to its `finish`.
+    The server would close the sockets first, whatever they wait for, and say 1012."""
     loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Callable[[int, FrameType | None], Any]] = {}
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    ending: list[asyncio.Task[None]] = []
 
-    def asked(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop)
-        # Later, since uvicorn would close the sockets itself, and say 1012, where it is quicker than they are.
-        loop.call_soon_threadsafe(loop.call_later, GOODBYE_SECONDS, before[signal.Signals(number)], number, frame)
+    def asked(number: int, _: FrameType | None) -> None:
+        loop.call_soon_threadsafe(end, number)
+
+    def end(number: int) -> None:
+        if not ending:
+            force = threading.Timer(END_SECONDS, _end_by_force)
+            force.daemon = True
+            force.start()
+            ending.append(loop.create_task(finish_first(number)))
+        elif number == signal.SIGINT:  # Ctrl-C once more: somebody is in a hurry
+            ending[0].cancel()
+
+    async def finish_first(number: int) -> None:
+        try:
+            stop()
+            await asyncio.sleep(LISTEN_SECONDS)
+            await finish()
+        finally:
+            tell_the_server(number)
+
+    def tell_the_server(number: int) -> None:
+        if told := before.get(number):  # once: told twice of Ctrl-C, it ends without having ended the application
+            forget()
+            told(number, None)
+
+    def forget() -> None:
+        while before:
+            signal.signal(*before.popitem())
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            if callable(handler):  # the server's own; where there is none, nobody waits either
+            # The server's own; where there is none, nobody waits either.
+            if callable(handler) and handler is not signal.default_int_handler:
                 before[number] = handler
                 signal.signal(number, asked)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        forget()
+
+
+def _end_by_force() -> None:
+    # All has been answered by now. A thread that waits for a lock of SQLite's file, say, cannot be told to give it up.
+    log.error("the process did not end by itself within %d s, and is ended", END_SECONDS)
+    os._exit(0)  # as if it were killed, which loses nothing: see tests/faults/test_killed.py
 
 
 def __getattr__(name: str) -> Any:

@@ -212,6 +212,26 @@ class RateLimited(Refusal):
         return {**super().extensions, "retryAfter": self.retry_after}
 
 
+class ChangeUnread(Refusal):
+    """What was asked for was done; what it was to be answered with cannot be read now."""
+
+    code = ErrorCode.INTERNAL
+
+    def __init__(self) -> None:
+        super().__init__("The change was made, but this part of the answer could not be read. Ask for it in a query.")
+
+
+class CutShort(Refusal):
+    """Nobody knows whether it was done."""
+
+    code = ErrorCode.INTERNAL
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server stopped before this had come to its end: it may have been done. Look before you repeat it."
+        )
+
+
 class Unavailable(Refusal):
     """Nothing was done. `retry_after` is the wait in seconds."""
 

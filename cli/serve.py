@@ -49,7 +49,7 @@ def serve(
         server_header=False,
         ws_max_size=settings.max_body_bytes,
         proxy_headers=False,  # uvicorn would take any address in them; auth/client.py reads them
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,  # after app.py has waited for all that was asked before the signal
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end; uvicorn has already drained
         if workers == 1:

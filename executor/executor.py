@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from graphql.pyutils import is_awaitable
 from errors import Refusal
 from executor.compiler import Compiler
 from executor.cost import Limits
-from executor.documents import LONG, Document, Documents, Operation, Text
+from executor.documents import LONG, Document, Documents, Operation, Text, UnknownOperation
 from executor.plan import Plan
 from executor.reads import befores_in
 
@@ -68,6 +68,13 @@ class Executor:
     def documents(self) -> Documents:
         """What is kept of them, for who watches."""
         return self._documents
+
+    def known(self, text: str, operation_name: str | None = None) -> Operation | None:
+        """Which operation it is, where its document is kept."""
+        document = self._documents.find(text)
+        with suppress(UnknownOperation):
+            return document.operation(operation_name) if document else None
+        return None
 
     async def execute(
         self,

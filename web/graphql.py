@@ -58,16 +58,18 @@ class GraphQLEndpoint:
             asked, allowed = await self._read(scope, headers, receive)
             caller = Caller(scope, self._operations.proxies)
             context = self._operations.context(caller, request_id)
+            stream = sse.Stream(self._operations, receive, send)
             try:
-                if media_type == sse.EVENT_STREAM:
-                    raise IsSubscription  # or is answered as if it were one
                 answer = await self._operations.execute(asked, context, allowed)
             except IsSubscription:
                 if not _takes_streams(accept):
                     raise
-                answers = await self._operations.open(asked, context, allowed)
+                answers = self._operations.subscribe(asked, context)
                 with self._operations.metrics.streams.track_inprogress():
-                    await sse.Stream(self._operations, receive, send).answer(answers, caller, request_id)
+                    await stream.answer(answers, caller, request_id)
+                return
+            if media_type == sse.EVENT_STREAM:
+                await stream.answer_once(answer, request_id)
                 return
             # Nothing was executed: an honest status for clients that know the newer media type.
             status = 400 if not answer.was_executed and media_type == RESPONSE_JSON else 200

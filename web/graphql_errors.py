@@ -7,7 +7,7 @@ from typing import Any
 from graphql import GraphQLError
 from prometheus_client import Counter
 
-from errors import ErrorCode, QueryTooComplex, Refusal, Unavailable
+from errors import ChangeUnread, ErrorCode, QueryTooComplex, Refusal, Unavailable
 
 LONGEST = 500  # characters of a message that quotes the document: it may quote a megabyte
 log = logging.getLogger("planner.graphql")
@@ -28,11 +28,8 @@ def shape(error: GraphQLError, request_id: str, *, of_a_mutation: bool = False) 
     if of_a_mutation and isinstance(cause, Unavailable) and len(error.path or ()) > 1:
         # UNAVAILABLE says that nothing was done. Below a mutation's own field, what it changes has been changed.
         log.warning("request %s: what it changed cannot be read at %s: %s", request_id, error.path, cause)
-        entry |= {
-            "message": "The change was made, but this part of the answer could not be read. Ask for it in a query.",
-            "extensions": {"code": ErrorCode.INTERNAL.value, "requestId": request_id},
-        }
-    elif isinstance(cause, Refusal):
+        cause = ChangeUnread()
+    if isinstance(cause, Refusal):
         entry |= {"message": str(cause), "extensions": cause.extensions}
     elif cause is None:
         entry |= {"message": error.message[:LONGEST], "extensions": {"code": ErrorCode.GRAPHQL_INVALID.value}}
@@ -40,8 +37,10 @@ def shape(error: GraphQLError, request_id: str, *, of_a_mutation: bool = False) 
         log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
         entry |= {
             "message": f"The server could not answer. Ask its operator about request {request_id}.",
-            "extensions": {"code": ErrorCode.INTERNAL.value, "requestId": request_id},
+            "extensions": {"code": ErrorCode.INTERNAL.value},
         }
+    if entry["extensions"]["code"] == ErrorCode.INTERNAL:
+        entry["extensions"]["requestId"] = request_id
     ERRORS.labels(entry["extensions"]["code"]).inc()
     return entry
 

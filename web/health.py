@@ -24,16 +24,19 @@ async def live() -> JSONResponse:
 
 @router.api_route("/ready", methods=METHODS)
 async def ready(request: Request) -> JSONResponse:
-    """The database answers too; 503 where it does not. Why is for the log: anybody can ask this.
+    """The database answers too; 503 where it does not, and where the process is about to end. Why is for the log:
+    anybody can ask this.
 
     "degraded" where another process has no more to give: Redis does not answer, so that nobody can subscribe; or the
     read replica is away or too far behind, so that the primary answers all.
     """
+    if request.app.state.stopping.is_set():
+        return _not_ready("stopping")
     try:
         await models.ask_database()
     except Exception:
         log.warning("not ready: the database does not answer", exc_info=True)
-        return JSONResponse({"status": "unavailable"}, status_code=503, headers={"retry-after": "1"})
+        return _not_ready("unavailable")
     replicas, freshness = request.app.state.replicas, request.app.state.freshness
     is_whole = replicas.is_whole and (freshness is None or freshness.replica.is_usable)
     return JSONResponse({"status": "ok" if is_whole else "degraded"})
@@ -61,3 +64,7 @@ class DatabaseWatch:
                     log.info("the database answers again")
                 self.answers = True
             await asyncio.sleep(self._seconds)
+
+
+def _not_ready(status: str) -> JSONResponse:
+    return JSONResponse({"status": status}, status_code=503, headers={"retry-after": "1"})

@@ -14,7 +14,7 @@ from graphql import GraphQLError, OperationType
 
 from auth import Accounts, Proxies
 from calendars.links import Links
-from errors import BadRequest, Refusal, TokenExpired, TokenRevoked, Unavailable
+from errors import BadRequest, CutShort, Refusal, TokenExpired, TokenRevoked, Unavailable
 from executor import Executor, NotAllowed, Result, UnknownOperation
 from replicas import FellBehind
 from schema.context import Context
@@ -32,7 +32,8 @@ QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
 _chance = random.Random()  # noqa: S311 - seeded by the system; it tells requests apart, and is no secret
 JSON_OPTIONS = orjson.OPT_UTC_Z  # with which answers are to be written: instants come as they were read
 SESSION_CHECK_SECONDS = 30
-FINISH_SECONDS = 10
+FINISH_SECONDS = 3.5  # with what stands in app.py and cli/serve.py, a server that stops has ended within ten
+CUT_SECONDS = 0.5  # for what is cut short then to be told so
 
 
 class RefusedRequest(Exception):
@@ -120,7 +121,8 @@ class Operations:
         self._links, self.proxies = links, proxies
         self.metrics, self.requests, self._traces = metrics or Metrics(), requests or Requests(), traces
         self._session_check_seconds = session_check_seconds
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[Any]] = set()  # operations that run to their end, whoever leaves
+        self.calls: set[asyncio.Task[Any]] = set()  # of the application: each request is one, and each socket
         self.stopping = asyncio.Event()
 
     def context(self, caller: Caller, request_id: str) -> Context:
@@ -137,7 +139,7 @@ class Operations:
     async def execute(
         self, asked: Asked, context: Context, allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS
     ) -> Answer:
-        """Raises RefusedRequest; IsSubscription where it is one."""
+        """Raises RefusedRequest; IsSubscription where it is one. Cancelled while the server stops, it answers so."""
         begun = time.perf_counter()
         try:
             result = await self._executor.execute(
@@ -149,6 +151,10 @@ class Operations:
             if refused.kind is OperationType.SUBSCRIPTION:
                 raise IsSubscription from None
             raise RefusedRequest(405, "GET runs queries only. Use POST.", {"allow": "POST"}) from None
+        except asyncio.CancelledError:
+            if not self.stopping.is_set():
+                raise
+            result = self._cut_short(asked)
         seconds = time.perf_counter() - begun
         self.metrics.operations.note(result.operation, seconds)
         answer = Answer.of(result, context.request_id)
@@ -158,30 +164,27 @@ class Operations:
             self.requests.ran(result.operation, context, seconds, answer.codes)
         return answer
 
-    async def open(
-        self,
-        asked: Asked,
-        context: Context,
-        allowed: frozenset[OperationType] = QUERIES_AND_MUTATIONS,
-        at_work: set[asyncio.Task[Any]] | None = None,
-    ) -> AsyncGenerator[Answer, None]:
-        """The answers, of which a subscription has many. Raises RefusedRequest; the generator raises FellBehind.
+    async def execute_to_its_end(self, asked: Asked, context: Context, at_work: set[asyncio.Task[Any]]) -> Answer:
+        """The same, also where the client goes away: a mutation cut short may have been made and not told.
 
-        While a query or mutation runs, it stands in `at_work`: longer than this is waited for, if that is cancelled."""
-        try:
-            # To its end, even where the client goes away: a mutation cut short may have been made and not told.
-            run = self._traced if self._traces else self.execute
-            answer = await self._to_its_end(run(asked, context, allowed), at_work)
-        except IsSubscription:
-            return self._subscribe(asked, context)
-        return _alone(answer)
+        While it runs, it stands in `at_work`: longer than this is waited for, if that is cancelled."""
+        task = asyncio.ensure_future((self._traced if self._traces else self.execute)(asked, context))
+        at_work.add(task)
+        task.add_done_callback(at_work.discard)
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return await asyncio.shield(task)
 
-    async def _traced(self, asked: Asked, context: Context, allowed: frozenset[OperationType]) -> Answer:
+    async def _traced(self, asked: Asked, context: Context) -> Answer:
         assert self._traces  # noqa: S101 - else nobody comes here
         with self._traces.operation():
-            return await self.execute(asked, context, allowed)
+            return await self.execute(asked, context)
 
-    async def _subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
+    async def subscribe(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
+        """The answers of a subscription. Raises FellBehind."""
+        if self.stopping.is_set():
+            yield Answer.of(Result(None, [_error(stops())], was_executed=False), context.request_id)
+            return
         results = self._executor.subscribe(asked.query, asked.variables, asked.operation_name, context=context)
         begun, operation, codes = time.perf_counter(), None, list[str]()
         traced = self._traces.answers(context) if self._traces else None
@@ -201,20 +204,19 @@ class Operations:
                 traced.end()
             self.requests.ran(operation, context, time.perf_counter() - begun, codes)
 
+    def _cut_short(self, asked: Asked) -> Result:
+        """In place of the answer that it was cancelled before."""
+        if task := asyncio.current_task():
+            task.uncancel()  # it goes on, to say so
+        operation = self._executor.known(asked.query, asked.operation_name)
+        is_query = operation is not None and operation.kind is OperationType.QUERY
+        return Result(None, [_error(stops() if is_query else CutShort())], operation=operation)
+
     def _raise_if_fell_behind(self, result: Result) -> None:
         for error in result.errors:
             if isinstance(cause := cause_of(error), FellBehind):
                 self.metrics.fell_behind.inc()
                 raise cause
-
-    async def _to_its_end(self, coroutine: Any, at_work: set[asyncio.Task[Any]] | None) -> Any:
-        task = asyncio.ensure_future(coroutine)
-        if at_work is not None:
-            at_work.add(task)
-            task.add_done_callback(at_work.discard)
-        self._running.add(task)
-        task.add_done_callback(self._ran)
-        return await asyncio.shield(task)
 
     def _ran(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -238,16 +240,32 @@ class Operations:
             await asyncio.sleep(min(self._session_check_seconds, context.token_seconds_left))
 
     def stop(self) -> None:
-        """Ends every stream and socket."""
+        """Nothing is begun over a socket or as a stream any more; each is ended once what it asked is answered."""
         self.stopping.set()
 
-    async def finish(self) -> None:
-        """Returns once no query or mutation is running any more that was asked for over a stream or a socket."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=FINISH_SECONDS)
+    async def finish(self, seconds: float = FINISH_SECONDS, *, is_over: bool = False) -> None:
+        """Returns once all that is under way has been answered. What takes longer than this is cut short; requests only
+        where the server `is_over` and has given them up, which waits for them longer than it can for sockets."""
+        late = self.calls | self._running
+        if late:
+            _, late = await asyncio.wait(late, timeout=seconds)
+        for _ in range(2):  # once more, since what undoes a transaction may have to wait too
+            for task in late if is_over else late & self._running:
+                task.cancel()
+            if late:
+                _, late = await asyncio.wait(late, timeout=CUT_SECONDS / 2)
 
 
-async def _alone(answer: Answer) -> AsyncGenerator[Answer, None]:
+def stops() -> Unavailable:
+    return Unavailable("This server stops.", retry_after=1)
+
+
+def _error(refusal: Refusal) -> GraphQLError:
+    return GraphQLError(str(refusal), original_error=refusal)
+
+
+async def alone(answer: Answer) -> AsyncGenerator[Answer, None]:
+    """As one that is followed by no other."""
     yield answer
 
 

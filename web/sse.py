@@ -45,16 +45,8 @@ class Stream:
         self._keep_alive_seconds, self._send_seconds = keep_alive_seconds, send_seconds
 
     async def answer(self, answers: AsyncGenerator[Answer, None], caller: Caller, request_id: str) -> None:
-        headers = {
-            "content-type": f"{EVENT_STREAM}; charset=utf-8",
-            "cache-control": "no-store",
-            "vary": "accept",
-            "x-accel-buffering": "no",  # nginx would hold events back
-            "x-content-type-options": "nosniff",
-            "x-request-id": request_id,
-        }
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        """As long as there are more."""
+        await self._open(request_id)
         is_read = True
         async with aclosing(answers):
             try:
@@ -73,6 +65,26 @@ class Stream:
         if is_read:
             with suppress(TimeoutError):
                 await self._write(b"", more=False)
+
+    async def answer_once(self, answer: Answer, request_id: str) -> None:
+        """Of a query or a mutation: it is told also by a server that stops."""
+        await self._open(request_id)
+        with suppress(TimeoutError):
+            await self._event("next", answer.body)
+            await self._event("complete")
+            await self._write(b"", more=False)
+
+    async def _open(self, request_id: str) -> None:
+        headers = {
+            "content-type": f"{EVENT_STREAM}; charset=utf-8",
+            "cache-control": "no-store",
+            "vary": "accept",
+            "x-accel-buffering": "no",  # nginx would hold events back
+            "x-content-type-options": "nosniff",
+            "x-request-id": request_id,
+        }
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
 
     async def _tell(self, answers: AsyncGenerator[Answer, None]) -> None:
         async for answer in answers:

@@ -6,6 +6,7 @@ Why it is not Strawberry's, and what each code of closing means: docs/decisions/
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -17,9 +18,20 @@ from strawberry.http.websocket_origin import is_same_origin
 
 from errors import Unavailable
 from replicas import FellBehind
+from schema.context import Context
 from web.caller import Caller
 from web.graphql_errors import shape
-from web.operations import JSON_OPTIONS, Asked, Operations, RefusedRequest, new_request_id
+from web.operations import (
+    JSON_OPTIONS,
+    Answer,
+    Asked,
+    IsSubscription,
+    Operations,
+    RefusedRequest,
+    alone,
+    new_request_id,
+    stops,
+)
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10
@@ -98,6 +110,7 @@ class _Connection:
         self._receive, self._asgi_send = receive, send
         self._initialised = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._answering: set[asyncio.Task[Any]] = set()  # until they have told all, if they are no subscriptions
         self._at_work: set[asyncio.Task[Any]] = set()  # also of what the client has completed since: it runs to its end
 
     async def serve(self) -> None:
@@ -176,19 +189,25 @@ class _Connection:
             asked = Asked.of(message.get("payload"))
         except RefusedRequest as refused:
             raise _Closing(BAD_MESSAGE, str(refused)) from None
-        if max(len(self._running), len(self._at_work)) >= MOST_OPERATIONS:
+        refusal: Unavailable | None = None
+        if self._operations.stopping.is_set():
+            refusal = stops()
+        elif max(len(self._running), len(self._at_work)) >= MOST_OPERATIONS:
             refusal = Unavailable(f"{MOST_OPERATIONS} operations run in this connection.", 1)
+        if refusal:
             error = shape(GraphQLError(str(refusal), original_error=refusal), new_request_id())
             await self._say({"type": "error", "id": id, "payload": [error]})
             return
-        self._running[id] = self._tasks.create_task(self._answer(id, asked))
+        self._running[id] = task = self._tasks.create_task(self._answer(id, asked))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def _answer(self, id: str, asked: Asked) -> None:
         last: dict[str, Any] = {"type": "complete", "id": id}
         request_id = new_request_id()
         try:
             context = self._operations.context(self._caller, request_id)
-            async with aclosing(await self._operations.open(asked, context, at_work=self._at_work)) as answers:
+            async with aclosing(await self._answers(asked, context)) as answers:
                 async for answer in answers:
                     if not answer.was_executed:
                         last = {"type": "error", "id": id, "payload": answer.body["errors"]}
@@ -201,6 +220,15 @@ class _Connection:
         del self._running[id]  # first: from its last message on, the client may use the id anew
         await self._say(last)
 
+    async def _answers(self, asked: Asked, context: Context) -> AsyncGenerator[Answer, None]:
+        try:
+            return alone(await self._operations.execute_to_its_end(asked, context, self._at_work))
+        except IsSubscription:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - `_start` made it
+            self._answering.discard(task)
+            return self._operations.subscribe(asked, context)
+
     async def _end_without_init(self) -> None:
         try:
             async with asyncio.timeout(self._endpoint.init_seconds):
@@ -210,6 +238,8 @@ class _Connection:
 
     async def _end_with_the_server(self) -> None:
         await self._operations.stopping.wait()
+        if self._answering:
+            await asyncio.wait(self._answering)
         raise _Closing(GOING_AWAY, "The server stops.")
 
     async def _end_with_the_session(self) -> None:

@@ -35,6 +35,18 @@ def test_a_document_is_found_by_its_text() -> None:
     assert documents.find("{ a b }") is None
 
 
+async def test_an_operation_is_known_while_its_document_is_kept() -> None:
+    executor, text = Executor(SCHEMA, LIMITS), "query A { a } query B { b }"
+    assert executor.known(text, "B") is None
+
+    await executor.execute(text, operation_name="A")
+
+    known = executor.known(text, "B")
+    assert known is not None
+    assert known.label == ("B", "query")
+    assert executor.known(text) is None
+
+
 def test_a_flood_of_documents_drives_out_none_that_is_used_again() -> None:
     documents, used = Documents(), document("{ used }")
     documents.keep(used)

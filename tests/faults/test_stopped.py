@@ -6,35 +6,43 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+import models
 from settings import Settings
 from tests.faults.conftest import MakeWatched
-from tests.faults.events import NO_ANSWER, Created
-from tests.faults.servers import Watched
+from tests.faults.events import CREATE, NO_ANSWER, Created
+from tests.faults.locks import nobody_writes
+from tests.faults.servers import Watched, within
 from tests.journeys.test_seats_history import people
 from tests.people import Person
 from tests.sockets import Socket
 from web.websocket import PROTOCOL
 
 WITHIN_SECONDS = 10
-SOCKETS, STREAMS, WRITERS, SIGN_INS = 20, 20, 10, 8
+SOCKETS, STREAMS, WRITERS, SIGN_INS = 20, 20, 10, 24
 CHANGES = "subscription { eventChanged { eventId } }"
 UNDER_WAY_SECONDS = 0.05  # sent so long before the signal, a request has been taken
 
 
 async def subscribes(stack: AsyncExitStack, server: Watched) -> ClientConnection:
-    address = server.url.replace("http", "ws", 1) + "/graphql"
-    connection = await stack.enter_async_context(
-        connect(address, subprotocols=[Subprotocol(PROTOCOL)], max_queue=None, proxy=None)
-    )
-    socket = Socket(connection)
+    socket = await connects(stack, server)
     await socket.initialises()
     await socket.asks(CHANGES)
-    return connection
+    return socket.connection
+
+
+async def connects(stack: AsyncExitStack, server: Watched) -> Socket:
+    address = server.url.replace("http", "ws", 1) + "/graphql"
+    return Socket(
+        await stack.enter_async_context(
+            connect(address, subprotocols=[Subprotocol(PROTOCOL)], max_queue=None, proxy=None)
+        )
+    )
 
 
 async def streams(server: Watched, opened: Callable[[], None]) -> str:
@@ -89,8 +97,10 @@ async def test_it_answers_what_it_was_asked_and_says_goodbye(make_watched: MakeW
             await connection.wait_closed()
 
     assert took < WITHIN_SECONDS
-    # A password takes long to be hashed, and they wait in line: each was under way when the server was asked to stop.
-    assert {answer.code for answer in await asyncio.gather(*signing_in)} == {None}
+    # A password takes long to be hashed. Whose turn had come is signed in; who waited is told that nothing was done.
+    signed_in = Counter(answer.code for answer in await asyncio.gather(*signing_in))
+    assert set(signed_in) <= {None, "UNAVAILABLE"}
+    assert await models.Session.filter(user_id=owner.id).count() == 1 + signed_in[None]
     unanswered = {title for title, code in created.told.items() if code == NO_ANSWER}
     assert {title for title in unanswered if sent_at[title] < asked - UNDER_WAY_SECONDS} == set()
     assert set(created.codes()) <= {None, NO_ANSWER}
@@ -126,3 +136,101 @@ async def test_who_never_reads_does_not_hold_it_up(make_watched: MakeWatched) ->
     assert time.perf_counter() - begun < WITHIN_SECONDS
     assert "Traceback" not in server.log.read_text()
     writer.close()
+
+
+class Asking:
+    """Somebody who has an event made over a socket, by HTTP, and as a stream of one answer; `queries` reads by HTTP."""
+
+    def __init__(self, stack: AsyncExitStack, person: Person) -> None:
+        self._stack, self._person = stack, person
+        self._headers = {"authorization": f"Bearer {person.token}"}
+
+    async def begins(self, server: Watched) -> None:
+        """Returns once the server is at work at what the socket asked."""
+        self.socket = await signed_in_socket(self._stack, server, self._person)
+        self.id = await self.socket.asks(CREATE, input=event("socket"))
+        await self.socket.says({"type": "ping"})
+        assert await self.socket.hears() == {"type": "pong"}
+        self.by_http = asyncio.ensure_future(self._posts(server, "http"))
+        self.by_stream = asyncio.ensure_future(self._posts(server, "stream", accept="text/event-stream"))
+        self.queries = asyncio.ensure_future(self._person.asks("{ events { nodes { title } } }"))
+
+    async def _posts(self, server: Watched, title: str, **headers: str) -> str:
+        body = {"query": CREATE, "variables": {"input": event(title)}}
+        async with server.http() as http:
+            return (await http.post("/graphql", json=body, headers={**self._headers, **headers})).text
+
+
+def event(title: str) -> dict[str, Any]:
+    return {"title": title, "description": "", "location": "", "tags": ["one", "two"]}
+
+
+async def signed_in_socket(stack: AsyncExitStack, server: Watched, person: Person) -> Socket:
+    connection = await connects(stack, server)
+    await connection.initialises({"authorization": f"Bearer {person.token}"})
+    return connection
+
+
+async def says_that_it_stops(server: Watched) -> bool:
+    async with server.http() as http:
+        ready = await http.get("/health/ready")
+    return (ready.status_code, ready.json()) == (503, {"status": "stopping"})
+
+
+async def test_what_waits_for_the_database_is_answered_whatever_it_came_by(
+    make_watched: MakeWatched, database: Settings
+) -> None:
+    server = make_watched()
+    await server.start()
+    async with AsyncExitStack() as stack:
+        ana = Person(await stack.enter_async_context(server.http()), "ana")
+        await ana.signs_up()
+        asking = Asking(stack, ana)
+        async with nobody_writes(database):
+            await asking.begins(server)
+            stopping = asyncio.create_task(server.stop(signal.SIGTERM))
+            await within(2, lambda: says_that_it_stops(server))
+            late = await asking.socket.asks(CREATE, input=event("late"))
+            refused = await asking.socket.hears()
+
+        answered = await asking.socket.hears()
+        closed = await asking.socket.is_closed()
+        by_http, by_stream = await asking.by_http, await asking.by_stream
+        assert await stopping == 0
+
+    assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == (late, "UNAVAILABLE")
+    assert (answered["type"], answered["id"]) == ("next", asking.id)
+    assert closed == (1001, "The server stops.")
+    assert "errors" not in answered["payload"]
+    assert "errors" not in by_http
+    assert "errors" not in by_stream
+    assert "event: complete" in by_stream
+    assert {one.title for one in await models.Event.all()} == {"socket", "http", "stream"}
+
+
+async def test_what_takes_too_long_is_told_that_nobody_knows(make_watched: MakeWatched, database: Settings) -> None:
+    server = make_watched(DATABASE_WAIT_SECONDS="30", DATABASE_STATEMENT_SECONDS="30")
+    await server.start()
+    async with AsyncExitStack() as stack:
+        ana = Person(await stack.enter_async_context(server.http()), "ana")
+        await ana.signs_up()
+        asking = Asking(stack, ana)
+        async with nobody_writes(database):
+            await asking.begins(server)
+            asked = time.perf_counter()
+            assert await server.stop(signal.SIGTERM) == 0
+            took = time.perf_counter() - asked
+
+        answered = await asking.socket.hears()
+        closed = await asking.socket.is_closed()
+
+    assert took < WITHIN_SECONDS
+    assert [error["extensions"]["code"] for error in answered["payload"]["errors"]] == ["INTERNAL"]
+    assert closed == (1001, "The server stops.")
+    assert '"INTERNAL"' in await asking.by_http
+    assert '"INTERNAL"' in await asking.by_stream
+    queried = await asking.queries
+    assert queried.code == "UNAVAILABLE"
+    assert queried.response.headers["retry-after"] == "1"
+    assert "Traceback" not in server.log.read_text()
+    assert await models.Event.all().count() == 0

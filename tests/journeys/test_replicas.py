@@ -18,8 +18,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+import models
 from settings import ROOT, Settings
 from tests.conftest import Server
+from tests.faults.events import CREATE
+from tests.faults.locks import nobody_writes
 from tests.people import PASSWORD, Person
 from tests.redis import PASSWORD as REDIS_PASSWORD
 from tests.redis import RedisServer
@@ -262,6 +265,38 @@ async def test_workers_of_one_server_hear_of_each_other(settings: Settings, tmp_
             workers.process.send_signal(signal.SIGTERM)
             assert {(await socket.is_closed())[0] for socket in sockets} == {1001}
         assert await asyncio.to_thread(workers.process.wait, 15) == 0
+    finally:
+        workers.process.kill()
+        workers.process.wait()
+
+
+@on_postgresql
+async def test_workers_that_stop_answer_what_they_were_asked(
+    settings: Settings, database: Settings, tmp_path: Path, redis: RedisServer
+) -> None:
+    workers = Workers(settings, tmp_path, REDIS_URL=redis.url)
+    try:
+        url = await workers.url()
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+            ana = Person(http, "ana")
+            await ana.signs_up()
+            sockets = [await stack.enter_async_context(socket_to(url, ana)) for _ in range(10)]
+            async with nobody_writes(settings):
+                for number, socket in enumerate(sockets):
+                    said = {"title": f"socket {number}", "description": "", "location": "", "tags": []}
+                    await socket.asks(CREATE, input=said)
+                    await socket.says({"type": "ping"})
+                    assert await socket.hears() == {"type": "pong"}
+                by_http = [asyncio.ensure_future(ana.tries_to_create(title=f"http {number}")) for number in range(10)]
+                workers.process.send_signal(signal.SIGTERM)
+                await until(lambda: workers.log.read_text().count("Terminated child process") == 2)
+
+            assert all([await socket.data() for socket in sockets])
+            assert {(await socket.is_closed())[0] for socket in sockets} == {1001}
+            assert {(await answer).code for answer in by_http} == {None}
+        assert await asyncio.to_thread(workers.process.wait, 15) == 0
+        assert await models.Event.all().count() == 20
     finally:
         workers.process.kill()
         workers.process.wait()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"database_statement_seconds": 0.3})
+    return settings.model_copy(update={"database_statement_seconds": 0.8})
 
 
 @asynccontextmanager

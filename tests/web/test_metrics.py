@@ -243,7 +243,7 @@ async def test_a_calendar_that_fails_is_counted() -> None:
 
 async def test_a_subscriber_that_falls_behind_is_counted(airing: Airing, monkeypatch: pytest.MonkeyPatch) -> None:
     context = airing.operations.context(Caller(), "an id")
-    answers = await airing.operations.open(Asked(LISTEN, None, None), context)
+    answers = airing.operations.subscribe(Asked(LISTEN, None, None), context)
     heard = asyncio.ensure_future(anext(answers))
     await until(lambda: airing.replicas.subscribers("events") == 1)
     [subscription] = airing.replicas._subscriptions["events"]

@@ -182,12 +182,21 @@ async def test_one_that_is_never_read_is_given_up(airing: Airing) -> None:
             await asyncio.Event().wait()
 
     context = airing.operations.context(Caller(), "1")
-    answers = await airing.operations.open(Asked(CHANGES, None, None), context)
+    answers = airing.operations.subscribe(Asked(CHANGES, None, None), context)
     stream = sse.Stream(airing.operations, says_nothing, takes_nothing, send_seconds=0.05)
 
     async with asyncio.timeout(PATIENCE):
         await stream.answer(answers, Caller(), "1")
     await airing.is_heard_by(0)
+
+
+@on_sqlite
+async def test_a_server_that_stops_begins_no_subscription(airing: Airing) -> None:
+    airing.operations.stop()
+
+    answers = airing.operations.subscribe(Asked(CHANGES, None, None), airing.operations.context(Caller(), "1"))
+
+    assert [answer.codes async for answer in answers] == [["UNAVAILABLE"]]
 
 
 async def test_a_server_that_stops_ends_the_stream(make_server: Callable[..., Server]) -> None:

@@ -212,14 +212,14 @@ def unsampled(seen: Seen) -> Callable[..., Any]:
 async def test_clients_ask_for_no_more_traces_than_there_is_room_for(
     unsampled: Callable[..., Any], seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.tracing.time.monotonic", lambda: 7.0)
+    monkeypatch.setattr("web.log.time.monotonic", lambda: 7.0)
     asked = (b"traceparent", f"00-{TRACE}-{SPAN}-01".encode())
     for _ in range(ASKED_A_SECOND + 10):
         await unsampled()
         await unsampled(asked)
     assert len(seen.all) == ASKED_A_SECOND
 
-    monkeypatch.setattr("web.tracing.time.monotonic", lambda: 8.0)
+    monkeypatch.setattr("web.log.time.monotonic", lambda: 8.0)
     await unsampled(asked)
     assert len(seen.all) == ASKED_A_SECOND + 1
 

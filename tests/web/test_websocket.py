@@ -3,7 +3,7 @@ import logging
 import signal
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from tortoise import Tortoise
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import models
 from models.changes import ChangeKind, EventChanged
@@ -19,7 +19,7 @@ from replicas import MOST_WAITING
 from settings import Settings
 from tests.conftest import Server
 from tests.people import EVENT, Person
-from tests.sockets import Airing, origin
+from tests.sockets import Airing, Socket, origin
 from web.websocket import MOST_OPERATIONS
 
 CHANGES = "subscription ($filter: EventFilter) { eventChanged(filter: $filter) { kind eventId event { title } } }"
@@ -41,6 +41,14 @@ async def quick(settings: Settings, app: Any) -> AsyncIterator[Airing]:
 
 async def ask(person: Person, field: str) -> Any:
     return (await person.asks(f"mutation {{ {field} }}")).data
+
+
+async def until_closed(socket: Socket) -> AsyncIterator[Any]:
+    """Every answer that comes before."""
+    with suppress(ConnectionClosed):
+        while True:
+            if (message := await socket.hears())["type"] == "next":
+                yield message["payload"]["data"]
 
 
 async def cancel(person: Person, event: dict[str, Any]) -> None:
@@ -500,6 +508,37 @@ async def test_a_mutation_is_made_to_its_end_though_its_client_leaves(
     assert await models.Event.all().count() == 1
 
 
+@on_sqlite
+async def test_a_socket_tells_what_it_was_asked_before_the_server_stops(
+    airing: Airing, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, begun, stopped = models.Event.publish, asyncio.Event(), asyncio.Event()
+
+    async def dawdles(*arguments: Any, **named: Any) -> models.Row:
+        begun.set()
+        await stopped.wait()
+        return await publish(*arguments, **named)
+
+    monkeypatch.setattr(models.Event, "publish", dawdles)
+    create = 'mutation { createEvent(input: {title: "Talk", description: "", tags: [], location: ""}) { title } }'
+    async with airing.socket(ana) as socket, airing.socket(ana) as other:
+        await other.asks(CHANGES)
+        await other.asks(create)
+        await begun.wait()
+        airing.operations.stop()
+        await socket.asks(CHANGES)  # its socket has nothing to wait for
+
+        assert (await socket.is_closed())[0] == 1001
+        late = await other.asks(CHANGES)
+        refused = await other.hears()
+        stopped.set()
+        told = [data async for data in until_closed(other)]
+
+    assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == (late, "UNAVAILABLE")
+    assert {"createEvent": {"title": "Talk"}} in told
+    assert other.connection.close_code == 1001
+
+
 # Slow readers
 
 
@@ -597,6 +636,6 @@ async def test_a_server_that_stops_says_so(
             codes = {(await socket.is_closed())[0], (await idle.is_closed())[0]}
             assert await stopping == 0
 
-    assert codes <= {1001, 1012}  # Going Away; or the server's own Service Restart, where that is quicker
+    assert codes == {1001}
     assert "Traceback" not in server.log.read_text()
     there.accounts.passwords.close()
