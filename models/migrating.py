@@ -60,7 +60,8 @@ async def _executor(settings: Settings) -> "_Migrations":
         make_folder(settings)
         # With foreign keys on, the DROP TABLE by which SQLite changes a table would delete the rows that point to it.
         connection["credentials"]["foreign_keys"] = "OFF"
-    connection["credentials"].pop("server_settings", None)  # a migration may take longer than a request may
+    for limit in ("server_settings", "command_timeout"):
+        connection["credentials"].pop(limit, None)  # a migration may take longer than a request may
     await Tortoise.init(config=config)
     try:
         await query("SELECT 1 AS one", [])  # Tortoise's recorder takes whatever goes wrong for "nothing is applied yet"

@@ -88,7 +88,7 @@ from tortoise.migrations import operations as ops
 
 class Migration(migrations.Migration):
     dependencies = [("models", "{MIGRATIONS[-1]}")]
-    operations = [ops.RunSQL("SELECT pg_sleep(0.4)")]
+    operations = [ops.RunSQL("SELECT pg_sleep(1.5)")]
 """
 
 
@@ -96,7 +96,8 @@ class Migration(migrations.Migration):
 async def test_a_migration_may_take_longer_than_a_request(empty: Settings, versions: Path) -> None:
     await migrate_with(versions, empty, MIGRATIONS)
     (versions / "9999_slow.py").write_text(SLOW)
-    hurried = empty.model_copy(update={"database_statement_seconds": 0.1})
+    # Of both limits: PostgreSQL's own, and the one by which silence is noticed, their sum.
+    hurried = empty.model_copy(update={"database_statement_seconds": 0.1, "database_wait_seconds": 1})
     applied: list[str] = []
 
     await models.migrate(hurried, applied.append)
