@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import asyncpg
 from tortoise import Model, Tortoise
 from tortoise.exceptions import OperationalError
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.migration import Migration
+from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
+from tortoise.migrations.schema_generator.state import State
+from tortoise.transactions import in_transaction
 
 from models.database import CANNOT_USE, close_database, connect, database_config, make_folder, sqlite_file, unreachable
 from models.reads import query
@@ -26,13 +30,9 @@ async def migrate(settings: Settings, progress: Callable[[str], None]) -> None:
     `progress` hears of each migration applied. Raises DatabaseUnreachable.
     """
 
-    def tell(event: str, _app: str, name: str) -> None:
-        if event == "apply_done":
-            progress(name)
-
     try:
         async with _alone(settings):
-            await (await _executor(settings)).migrate(progress=tell)
+            await (await _executor(settings)).apply_pending(progress)
     except CANNOT_USE as error:
         raise unreachable(settings, error) from error
     except OperationalError as error:
@@ -71,6 +71,25 @@ async def _executor(settings: Settings) -> "_Migrations":
 
 
 class _Migrations(MigrationExecutor):
+    async def apply_pending(self, progress: Callable[[str], None]) -> None:
+        """As Tortoise's `migrate` does, but that a migration and the row that says so are one transaction: whatever
+        happens in between, the two agree."""
+        await self.loader.build_graph()
+        await self.recorder.ensure_schema(self._schema_editor(atomic=False))
+        applied = set(await self.recorder.applied_migrations())
+        state = await self._project_state(applied)
+        for step in self._migration_plan(None, applied, self.loader.graph):
+            await self._apply(step.migration, state)
+            progress(step.migration.name)
+
+    async def _apply(self, migration: Migration, state: State) -> None:
+        """Takes the state along."""
+        editor = self._schema_editor(migration.atomic)
+        is_one = editor.atomic_migration
+        async with in_transaction() if is_one else nullcontext(editor.client) as editor.client:
+            await migration.apply(state, schema_editor=editor)
+            await MigrationRecorder(editor.client).record_applied(migration.app_label, migration.name)
+
     def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
         editor = super()._schema_editor(atomic, collect_sql)
         if isinstance(editor, SqliteSchemaEditor):

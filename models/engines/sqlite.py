@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
@@ -98,6 +98,13 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
         except sqlite3.OperationalError as error:
             raise _unavailable(error) from error
 
+    @translate_exceptions
+    async def execute_script(self, query: str) -> None:
+        """In the transaction: sqlite3's own executescript would commit first what there is of it."""
+        async with self.acquire_connection() as connection:
+            for statement in _statements(query):
+                await connection.execute(statement)
+
     async def commit(self) -> None:
         """Raises CommitFailed where nobody knows whether it was done: whoever calls this, for models/changes.py does so
         before the transaction's block ends."""
@@ -107,6 +114,17 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
             if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
                 raise _unavailable(error) from error
             raise CommitFailed from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for piece in script.split(";"):
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):  # not within a text, nor within a trigger
+            yield statement
+            statement = ""
+    if statement:
+        yield statement  # and SQLite says what it lacks
 
 
 class SafeTransaction(SqliteTransactionContext):

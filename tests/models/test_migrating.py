@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tortoise.exceptions import IntegrityError
 
 import models
 from models import database, migrating
@@ -103,6 +104,19 @@ async def test_a_migration_may_take_longer_than_a_request(empty: Settings, versi
     await models.migrate(hurried, applied.append)
 
     assert applied == ["9999_slow"]
+
+
+async def test_a_migration_that_cannot_be_noted_is_not_applied(empty: Settings, versions: Path) -> None:
+    """As where the process is killed before it notes what it has done: the next one does it again."""
+    await migrate_with(versions, empty, MIGRATIONS[:1])
+    await ask(empty, "CREATE UNIQUE INDEX one_alone ON tortoise_migrations (app)")
+    with pytest.raises(IntegrityError):
+        await migrate_with(versions, empty, MIGRATIONS)
+    await ask(empty, "DROP INDEX one_alone")
+
+    await migrate_with(versions, empty, MIGRATIONS)
+
+    assert await models.pending_migrations(empty) == []
 
 
 async def test_every_later_version_takes_the_data_along(empty: Settings, versions: Path) -> None:
