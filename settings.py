@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(10, ge=1, le=500, description="PostgreSQL connections a process, at most.")
     database_wait_seconds: float = Field(
         5,
-        gt=0,
+        ge=0.01,  # PostgreSQL counts in milliseconds, and takes 0 for no limit
         le=60,
         description="Wait for a free connection (PostgreSQL), or for who else writes (SQLite); then the answer is"
         " UNAVAILABLE.",

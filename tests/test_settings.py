@@ -37,7 +37,9 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
         ("BCRYPT_QUEUE", "0", "greater than or equal to 1"),
         ("PASSWORD_MIN_LENGTH", "6", "greater than or equal to 8"),
         ("ACCESS_TOKEN_MINUTES", "1.5", "valid integer"),
-        ("DATABASE_WAIT_SECONDS", "nan", "less than or equal to 60"),
+        ("DATABASE_WAIT_SECONDS", "0.0004", "greater than or equal to 0.01"),  # 0 ms: PostgreSQL would wait for ever
+        ("DATABASE_WAIT_SECONDS", "inf", "less than or equal to 60"),
+        ("DATABASE_WAIT_SECONDS", "nan", "than or equal to"),
         ("DATABASE_STATEMENT_SECONDS", "0", "greater than or equal to 0.1"),
         ("DATABASE_STATEMENT_SECONDS", "inf", "less than or equal to 600"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
