@@ -5,6 +5,7 @@ the task in which each connection comes back, and timers). See docs/decisions/00
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,12 +14,15 @@ from weakref import WeakSet
 
 import asyncpg
 
+REFUSED_SECONDS = 1.0  # for so long no more connections are tried
+
 POOLS: "WeakSet[Pool]" = WeakSet()  # of the process, for who watches it
 
 
 class Pool:
-    """At most `most` connections, made when they are needed. Whoever finds none free waits in line; how long, is the
-    waiter's own affair. A connection is as its user left it: it comes back outside of any transaction."""
+    """At most `most` connections, made when they are needed, or as many as PostgreSQL lets it have. Whoever finds none
+    free waits in line; how long, is the waiter's own affair. A connection is as its user left it: it comes back outside
+    of any transaction."""
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], most: int) -> None:
         self._connect, self.most = connect, most
@@ -27,6 +31,7 @@ class Pool:
         self._making = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._is_closing = False
+        self._refused_until = 0.0
         self.waits = 0  # times that none was free
         POOLS.add(self)
 
@@ -59,8 +64,13 @@ class Pool:
                 raise asyncpg.InterfaceError("the pool is closing")
             if connection := self.take():
                 return connection
-            if self.size < self.most:
-                return await self._make()
+            if self.size < self.most and not self._has_to_do:
+                try:
+                    return await self._make()
+                except asyncpg.TooManyConnectionsError:
+                    if not self.size:
+                        raise
+                    continue
             self.waits += 1
             await self._wait()
 
@@ -97,13 +107,21 @@ class Pool:
         for connection in self._all:
             connection.terminate()
 
+    @property
+    def _has_to_do(self) -> bool:
+        """PostgreSQL takes no more connections, and one of those that there are will come free."""
+        return self.size > 0 and time.monotonic() < self._refused_until
+
     async def _make(self) -> Any:
         self._making += 1
         try:
             connection = await self._connect()
-        except BaseException:
+        except BaseException as error:
             self._making -= 1
-            self._call_next()  # who finds the room for one, and tries too
+            if isinstance(error, asyncpg.TooManyConnectionsError) and self.size:
+                self._refused_until = time.monotonic() + REFUSED_SECONDS
+            else:
+                self._call_next()  # who finds the room for one, and tries too
             raise
         self._making -= 1
         self._all.add(connection)
