@@ -15,11 +15,12 @@ from tortoise.backends.base.client import (
     TransactionContextPooled,
 )
 from tortoise.connection import get_connections
-from tortoise.exceptions import IntegrityError, TransactionManagementError
+from tortoise.exceptions import DBConnectionError, IntegrityError, TransactionManagementError
 
 from errors import Unavailable
 from models.engines.pool import Pool
 from models.engines.statements import followed, told
+from models.engines.troubles import Troubles, Why
 
 SYSTEM = "postgresql"
 
@@ -39,19 +40,25 @@ CLOSED = (
     asyncpg.InvalidTransactionStateError,  # the server ended a transaction that was idle
     TransactionManagementError,  # as Tortoise translates it
 )
-# What it raises when there is no server, or one that takes nobody now. TimeoutError: no connection came free.
+# What it raises when there is no server, or one that does not take us. TimeoutError: no connection came free.
 CANNOT_CONNECT = (
-    *GONE,
     OSError,
     TimeoutError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,  # the pool is closing
     asyncpg.InternalClientError,
+    DBConnectionError,  # as Tortoise translates it
 )
 
-# What ends a transaction that others are in the way of: nothing of it was done.
+# What ends a transaction, and all that it did is undone: others that are in its way,
 ROLLED_BACK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# and a server that cannot, until somebody mends it.
+INCAPABLE = (
+    (asyncpg.ReadOnlySQLTransactionError, Why.READ_ONLY),
+    ((asyncpg.DiskFullError, asyncpg.PostgresSystemError), Why.DISK),
+    (asyncpg.InsufficientResourcesError, Why.RESOURCES),
+)
+ENDS_THE_CONNECTION = frozenset({"FATAL", "PANIC"})  # PostgreSQL's severities
 
 
 T = TypeVar("T")
@@ -69,6 +76,10 @@ class ConnectionSilent(ConnectionLost):
 
 
 def _is_lost(error: BaseException | None, connection: Any) -> bool:
+    if isinstance(error, asyncpg.IdleSessionTimeoutError):
+        return False  # it came while PostgreSQL waited for a statement, and so before this one
+    if isinstance(error, asyncpg.PostgresError) and (error.severity_en or error.severity) in ENDS_THE_CONNECTION:
+        return True  # PgBouncer writes the one without the other
     return isinstance(error, GONE) or (isinstance(error, CLOSED) and _is_closed(connection))
 
 
@@ -87,12 +98,36 @@ def _took_too_long() -> Unavailable:
     return Unavailable("The database is busy: a statement took too long.", retry_after=1)
 
 
-def _is_busy() -> Unavailable:
-    return Unavailable("The database is busy.", retry_after=1)
+def _refusal(client: Any, error: BaseException | None) -> Unavailable | None:
+    """What is told of an error that PostgreSQL answered, and undid all for; None of a fault of our own."""
+    if isinstance(error, TransactionManagementError):
+        error = error.__cause__  # as it was before Tortoise translated it
+    if isinstance(error, asyncpg.IdleSessionTimeoutError):
+        return _went_away()
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return _took_too_long()
+    if isinstance(error, ROLLED_BACK):
+        return Unavailable("The database is busy.", retry_after=1)
+    for errors, why in INCAPABLE:
+        if isinstance(error, errors):
+            return _troubles(client).refusal(why, error)
+    return None
+
+
+def _cannot_connect(client: Any, error: Exception) -> Unavailable:
+    is_told_why = isinstance(error, OSError | asyncpg.PostgresError) and not isinstance(error, TimeoutError)
+    if is_told_why and client._pool is not None:  # else it is being opened, and who does so tells
+        return _troubles(client).refusal(Why.UNREACHABLE, error)
+    return Unavailable("The database cannot be reached, or is busy.", retry_after=1)
+
+
+def _troubles(client: Any) -> Troubles:
+    troubles: Troubles = client.troubles
+    return troubles
 
 
 async def _take(client: Any) -> Any:
-    """A connection of the client's pool. Raises Unavailable after the client's wait, or when the server is away."""
+    """A connection of the client's pool. Raises Unavailable after the client's wait, or when none is to be had."""
     try:
         if client._pool is None:
             async with client._pool_init_lock:
@@ -103,7 +138,7 @@ async def _take(client: Any) -> Any:
         async with asyncio.timeout(client.wait_seconds):
             return await client._pool.acquire()
     except CANNOT_CONNECT as error:
-        raise Unavailable("The database cannot be reached, or is busy.", retry_after=1) from error
+        raise _cannot_connect(client, error) from error
 
 
 def _give_back(client: Any, connection: Any, exc_type: Any = None) -> None:
@@ -125,10 +160,8 @@ class BoundedConnection(PoolConnectionWrapper[Any]):
         _give_back(self.client, self.connection, exc_type)
         if lost:
             raise (ConnectionSilent if exc_type is TimeoutError else ConnectionLost) from exc_val
-        if isinstance(exc_val, asyncpg.QueryCanceledError):  # and all that the statement did is undone
-            raise _took_too_long() from exc_val
-        if isinstance(exc_val, ROLLED_BACK):  # a statement by itself is a transaction too
-            raise _is_busy() from exc_val
+        if refusal := _refusal(self.client, exc_val):  # a statement by itself is a transaction too
+            raise refusal from exc_val
 
 
 class SafeTransaction(TransactionContextPooled):
@@ -166,10 +199,8 @@ class SafeTransaction(TransactionContextPooled):
             self._end(exc_type)
         if lost:
             raise _went_away() from exc_val
-        if isinstance(exc_val, asyncpg.QueryCanceledError):
-            raise _took_too_long() from exc_val
-        if isinstance(exc_val, ROLLED_BACK):
-            raise _is_busy() from exc_val
+        if refusal := _refusal(self.client._parent, exc_val):
+            raise refusal from exc_val
 
     def _end(self, exc_type: Any = None) -> None:
         get_connections().reset(self.token)
@@ -193,12 +224,15 @@ class ReadCommitted(TransactionWrapper):
 
     async def commit(self) -> None:
         """Raises ConnectionLost where nobody knows whether it was done: whoever calls this, for models/changes.py does
-        so before the transaction's block ends."""
+        so before the transaction's block ends. Where PostgreSQL answers that it was not, that is as of any statement.
+        """
         try:
             await told(SYSTEM, "COMMIT", super().commit())
         except Exception as error:
             if _is_lost(error, self._connection):
                 raise ConnectionLost from error
+            if refusal := _refusal(self._parent, error):
+                raise refusal from error
             raise
 
     async def begin(self) -> None:
@@ -231,6 +265,7 @@ class Client(AsyncpgDBClient):
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wait_seconds, self.most_connections = wait_seconds, self.pool_maxsize
+        self.troubles = Troubles(f"{self.host}:{self.port}/{self.database}")
 
     def _check_loop(self) -> bool:
         # Whether the event loop has become another one since the database was opened: not here. To ask is a system

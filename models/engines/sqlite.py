@@ -1,7 +1,6 @@
 """SQLite through aiosqlite. See models/engines/__init__.py."""
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
@@ -17,11 +16,16 @@ from tortoise.connection import get_connections
 
 from errors import Unavailable
 from models.engines.statements import followed, told
+from models.engines.troubles import Troubles, Why
 
 SYSTEM = "sqlite"
 
-# What a statement fails with where the disk takes no more, for whatever reason.
-CANNOT_WRITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+# What a statement fails with where the disk takes no more.
+CANNOT_WRITE = {
+    sqlite3.SQLITE_FULL: Why.DISK,
+    sqlite3.SQLITE_IOERR: Why.DISK,
+    sqlite3.SQLITE_READONLY: Why.READ_ONLY,
+}
 
 
 class CommitFailed(Exception):
@@ -31,7 +35,6 @@ class CommitFailed(Exception):
         super().__init__("The disk failed while a transaction was written to it.")
 
 
-log = logging.getLogger("planner.database")
 _ending: set[asyncio.Future[None]] = set()  # the event loop itself holds only weak references to its tasks
 
 
@@ -43,11 +46,11 @@ def _kind(error: object) -> int:
     return code & 0xFF  # above are details
 
 
-def _unavailable(error: BaseException) -> Unavailable:
+def _unavailable(client: Any, error: BaseException) -> Unavailable:
     if _kind(error) == sqlite3.SQLITE_BUSY:
         return _busy()
-    log.error("the database cannot be written: %s", error)  # a refusal alone would reach no operator
-    return Unavailable("The database cannot be written to.", retry_after=10)
+    refusal: Unavailable = client.troubles.refusal(CANNOT_WRITE.get(_kind(error), Why.DISK), error)
+    return refusal
 
 
 def _busy() -> Unavailable:
@@ -96,7 +99,7 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            raise _unavailable(error) from error
+            raise _unavailable(self._parent, error) from error
 
     @translate_exceptions
     async def execute_script(self, query: str) -> None:
@@ -112,7 +115,7 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
             await told(SYSTEM, "COMMIT", super().commit())
         except sqlite3.OperationalError as error:
             if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
-                raise _unavailable(error) from error
+                raise _unavailable(self._parent, error) from error
             raise CommitFailed from error
 
 
@@ -156,7 +159,7 @@ class SafeTransaction(SqliteTransactionContext):
         finally:
             await self._end()
         if _kind(exc_val) in CANNOT_WRITE:
-            raise _unavailable(exc_val) from exc_val
+            raise _unavailable(self.connection._parent, exc_val) from exc_val
 
     async def _end(self) -> None:
         get_connections().reset(self.token)
@@ -182,6 +185,7 @@ class Client(_Fetching, SqliteClient):
     def __init__(self, *args: Any, wait_seconds: float = 5, **kwargs: Any) -> None:
         super().__init__(*args, busy_timeout=round(wait_seconds * 1000), **kwargs)
         self.wait_seconds, self.most_connections = wait_seconds, 1
+        self.troubles = Troubles(self.filename)
 
     def acquire_connection(self) -> ConnectionWrapper[Any]:
         return BoundedConnection(self._lock, self)
