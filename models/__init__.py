@@ -21,6 +21,7 @@ from models.rsvp import Rsvp, RsvpList, RsvpStatus
 from models.session import Session
 from models.tags import EventTag, tag_counts
 from models.user import User
+from models.writes import takes_writes
 
 __all__ = [
     "NO_ROWS",
@@ -55,4 +56,5 @@ __all__ = [
     "open_database",
     "pending_migrations",
     "tag_counts",
+    "takes_writes",
 ]

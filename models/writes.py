@@ -1,11 +1,11 @@
-"""Rows added to several tables at once, all of them or none."""
+"""Rows added to several tables at once, all of them or none; and whether the database takes any."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tortoise import Model
+from tortoise import Model, Tortoise
 
 from models.reads import Condition, dialect, query, select, select_changed
 from models.rows import Rows
@@ -44,6 +44,12 @@ async def add(model: type[Model], row: Mapping[str, Any], others: Sequence[Added
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             await query(f"INSERT INTO {added.table} ({names}) VALUES ({places})", list(columns.values()))  # noqa: S608
     return await select(model, paths, Condition("t.id = ?", (row["id"],)))
+
+
+async def takes_writes() -> bool:
+    """False where the database answers who reads, and nobody who writes. Raises what a read raises."""
+    connection: Any = Tortoise.get_connection("default")
+    return bool(await connection.takes_writes())
 
 
 def _each(added: Added) -> list[Mapping[str, Any]]:

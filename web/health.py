@@ -27,18 +27,20 @@ async def ready(request: Request) -> JSONResponse:
     """The database answers too; 503 where it does not, and where the process is about to end. Why is for the log:
     anybody can ask this.
 
-    "degraded" where another process has no more to give: Redis does not answer, so that nobody can subscribe; or the
-    read replica is away or too far behind, so that the primary answers all.
+    "degraded" where another process has no more to give: the database takes no writes, as after a failover; Redis does
+    not answer, so that nobody can subscribe; or the read replica is away or too far behind, so that the primary answers
+    all.
     """
     if request.app.state.stopping.is_set():
         return _not_ready("stopping")
     try:
         await models.ask_database()
+        takes_writes = await models.takes_writes()
     except Exception:
         log.warning("not ready: the database does not answer", exc_info=True)
         return _not_ready("unavailable")
     replicas, freshness = request.app.state.replicas, request.app.state.freshness
-    is_whole = replicas.is_whole and (freshness is None or freshness.replica.is_usable)
+    is_whole = takes_writes and replicas.is_whole and (freshness is None or freshness.replica.is_usable)
     return JSONResponse({"status": "ok" if is_whole else "degraded"})
 
 

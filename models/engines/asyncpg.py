@@ -293,6 +293,13 @@ class Client(AsyncpgDBClient):
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
         return await _answered(super().execute_query_dict, query, values)
 
+    async def takes_writes(self) -> bool:
+        """False of a replica, and where the operator or a failover has closed it: told as a trouble."""
+        (answer,) = await self.fetch("SELECT current_setting('transaction_read_only') = 'off' AS takes_writes", [])
+        if not answer["takes_writes"]:
+            self.troubles.note(Why.READ_ONLY, "it is read-only")
+        return bool(answer["takes_writes"])
+
     def acquire_connection(self) -> Any:
         return BoundedConnection(self, self._pool_init_lock)
 

@@ -1,6 +1,7 @@
 """SQLite through aiosqlite. See models/engines/__init__.py."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
@@ -186,6 +187,13 @@ class Client(_Fetching, SqliteClient):
         super().__init__(*args, busy_timeout=round(wait_seconds * 1000), **kwargs)
         self.wait_seconds, self.most_connections = wait_seconds, 1
         self.troubles = Troubles(self.filename)
+
+    async def takes_writes(self) -> bool:
+        """False where the file, or all of its disk, is read-only to this process: told as a trouble."""
+        takes_writes = os.access(self.filename, os.W_OK)
+        if not takes_writes:
+            self.troubles.note(Why.READ_ONLY, "the file is read-only")
+        return takes_writes
 
     def acquire_connection(self) -> ConnectionWrapper[Any]:
         return BoundedConnection(self._lock, self)

@@ -2,6 +2,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import pytest
 from tortoise import Tortoise
@@ -10,6 +11,7 @@ import models
 from app import create_app
 from settings import Settings
 from tests.conftest import settings_of
+from tests.people import Person
 from tests.postgresql import drop_database, new_database
 from tests.sockets import until
 from web.health import DatabaseWatch
@@ -100,3 +102,33 @@ async def test_a_database_that_is_silent_does_not_answer_until_it_does(caplog: p
     watching.cancel()
 
     assert caplog.messages == ["the database does not answer", "the database answers again"]
+
+
+@pytest.fixture
+async def read_only(ana: Person, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Person]:
+    """A person whose database has become read-only."""
+    if settings.database_url.startswith("sqlite"):
+        await Tortoise.get_connection("default").execute_query("PRAGMA query_only = ON")
+        monkeypatch.setattr(os, "access", lambda *_: False)  # whoever is root may write to every file
+        yield ana
+        return
+    connection = await asyncpg.connect(settings.database_url)
+    name = settings.database_url.rpartition("/")[2]
+    await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
+    )
+    yield ana
+    await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    await connection.close()
+
+
+async def test_it_is_degraded_while_the_database_takes_no_writes(
+    read_only: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = [await read_only.http.get("/health/ready") for _ in range(3)]
+    read, written = await read_only.asks("{ events { totalCount } }"), await read_only.tries_to_create()
+
+    assert [(answer.status_code, answer.json()) for answer in ready] == [(200, {"status": "degraded"})] * 3
+    assert (read.code, written.code) == (None, "UNAVAILABLE")
+    assert caplog.text.count("cannot be written to: ") == 1
