@@ -22,7 +22,8 @@ from tortoise.transactions import in_transaction
 import models
 from auth import audit
 from auth.tokens import AccessTokens, Claims
-from errors import RefreshTokenInvalid, SessionEnded, SessionExpired, TokenRevoked
+from errors import RefreshTokenInvalid, SessionEnded, SessionExpired, TokenRevoked, Unavailable
+from models.engines.asyncpg import ConnectionLost
 from models.session import RefreshToken, Session, kept_user_agent
 from settings import Settings
 
@@ -145,12 +146,12 @@ class Sessions:
 
     @staticmethod
     async def _touch(session_id: str, now: datetime) -> None:
-        used_before = Session.filter(id=UUID(session_id), last_used_at__lte=now - TOUCHED_EVERY)
         try:
-            await used_before.update(last_used_at=now)
-        except OperationalError:
-            # SQLite is busy with a long write. What only reads is not to fail for this; the next request notes it.
-            log.info("the last use of session %s was not noted", session_id)
+            await Session.note_use(session_id, now, unless_since=now - TOUCHED_EVERY)
+        except (Unavailable, ConnectionLost, OperationalError) as error:
+            # The database takes no writes, is busy with a long one, or went away. What only reads is not to fail for
+            # this, and need not know whether it was done; the next request notes it.
+            log.debug("the last use of session %s was not noted: %s", session_id, error)
 
     async def end(self, session_id: str) -> int:
         """How many ended: 0 where it had ended before."""

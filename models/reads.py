@@ -152,9 +152,10 @@ async def update(model: type[Model], assignments: Condition, where: Condition, p
     return Rows(layout, [tuple(record.values()) for record in records])
 
 
-async def query(sql: str, values: Sequence[Any]) -> list[Row]:
-    """What a statement written by hand answers or returns: its values as `?`, its columns as the driver reads them."""
-    connection, kind = _connection()
+async def query(sql: str, values: Sequence[Any], *, fresh: bool = False) -> list[Row]:
+    """What a statement written by hand answers or returns: its values as `?`, its columns as the driver reads them. One
+    that changes something where a replica may answer has to be `fresh`."""
+    connection, kind = _connection(fresh)
     found: list[Row] = await connection.execute_query_dict(_numbered(sql, kind), _as_kept(values, kind))
     return found
 

@@ -7,7 +7,7 @@ from tortoise import Model, fields
 from tortoise.indexes import Index
 from uuid6 import uuid7
 
-from models.reads import Condition, delete_found, query, select, update
+from models.reads import Condition, delete_found, dialect, query, select, update
 from models.rows import Row, Rows
 from models.user import User
 
@@ -48,6 +48,18 @@ class Session(Model):
             fresh=True,
         )
         return rows[0] if rows else None
+
+    @classmethod
+    async def note_use(cls, session_id: str, now: datetime, *, unless_since: datetime) -> None:
+        """Raises what a write outside of a transaction raises."""
+        # A row that is locked is passed over: it is being used at this moment, or ends. SQLite locks no rows.
+        skip = " FOR UPDATE SKIP LOCKED" if dialect() == "postgres" else ""
+        free = f"SELECT id FROM sessions WHERE id = ? AND last_used_at <= ?{skip}"  # noqa: S608 - written in code
+        await query(
+            f"UPDATE sessions SET last_used_at = ? WHERE id IN ({free})",  # noqa: S608
+            (now, UUID(session_id), unless_since),
+            fresh=True,
+        )
 
     @classmethod
     async def of_user(cls, user_id: str, now: datetime) -> Rows:

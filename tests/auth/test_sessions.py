@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from itertools import chain
 from multiprocessing.synchronize import Barrier
 from uuid import UUID
 
+import asyncpg
 import pytest
 from tortoise.transactions import in_transaction
 
@@ -338,3 +340,41 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(accounts: Accounts, a
     assert await used_at(timedelta(seconds=59)) == NOW
     assert await used_at(timedelta(seconds=60)) == NOW + timedelta(seconds=60)
     assert await used_at(timedelta(seconds=119)) == NOW + timedelta(seconds=60)
+
+
+FAIL = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {how}; RETURN NEW; END $$;
+CREATE TRIGGER fail BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+FAILING = {
+    "its connection ends": FAIL.format(how="PERFORM pg_terminate_backend(pg_backend_pid())"),
+    "the database is read-only": FAIL.format(how="RAISE EXCEPTION 'read-only' USING ERRCODE = '25006'"),
+}
+
+
+@pytest.fixture(params=["the row is locked", *FAILING])
+async def unnoted(
+    request: pytest.FixtureRequest, settings: Settings, ana: tuple[Viewer, Tokens]
+) -> AsyncIterator[Tokens]:
+    """Those of somebody whose use of the session cannot be noted."""
+    other = await asyncpg.connect(settings.database_url)
+    if request.param in FAILING:
+        await other.execute(FAILING[request.param])
+        yield ana[1]
+        await other.execute("DROP FUNCTION fail CASCADE")
+    else:
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM sessions FOR UPDATE")
+            yield ana[1]
+    await other.close()
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_who_reads_neither_waits_nor_fails_where_the_use_cannot_be_noted(
+    accounts: Accounts, unnoted: Tokens
+) -> None:
+    begun = time.perf_counter()
+
+    assert await is_signed_in(accounts, unnoted, NOW + timedelta(seconds=60))
+    assert time.perf_counter() - begun < 2
+    assert (await models.Session.get()).last_used_at == NOW

@@ -56,8 +56,9 @@ async def test_a_statement_that_took_all_its_time_is_not_asked_again(database: S
 
 
 async def test_who_may_in_is_not_asked_of_it(database: Settings) -> None:
-    replica = client(database, "postgresql://127.0.0.1:1/planner")
+    replica, now = client(database, "postgresql://127.0.0.1:1/planner"), datetime.now(UTC)
     with answered_by(replica):
-        assert await models.Session.viewer(NOBODY, NOBODY, datetime.now(UTC)) is None
+        assert await models.Session.viewer(NOBODY, NOBODY, now) is None
+        await models.Session.note_use(NOBODY, now, unless_since=now)
 
     assert replica.unanswered == 0
