@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 import models
+from errors import Unavailable
 
 ASK_SECONDS = 5.0  # from one answer to the next question, and for an answer
 
@@ -36,6 +37,9 @@ async def ready(request: Request) -> JSONResponse:
     try:
         await models.ask_database()
         takes_writes = await models.takes_writes()
+    except Unavailable as error:
+        log.warning("not ready: the database does not answer: %s", error.__cause__ or error)
+        return _not_ready("unavailable")
     except Exception:
         log.warning("not ready: the database does not answer", exc_info=True)
         return _not_ready("unavailable")

@@ -87,12 +87,15 @@ async def test_a_database_that_lets_nobody_in(
         await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
         reads = [(await anybody.asks("{ events { totalCount } }")).code for _ in range(5)]
         writes = [(await ana.tries_to_create()).code for _ in range(5)]
+        ready = await anybody.http.get("/health/ready")
     finally:
         await server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await server.close()
 
     assert set(reads + writes) == {"UNAVAILABLE"}
+    assert ready.status_code == 503
     assert caplog.text.count("cannot be reached: ") == 1
+    assert 'the database does not answer: database "' in caplog.text
     assert "is not currently accepting connections" in caplog.text
     assert "Traceback" not in caplog.text
     assert (await ana.tries_to_create()).code is None
