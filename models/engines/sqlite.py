@@ -28,6 +28,9 @@ CANNOT_WRITE = {
     sqlite3.SQLITE_READONLY: Why.READ_ONLY,
 }
 
+# What a statement by itself, a transaction of its own, fails with and is undone; of SQLITE_IOERR nobody knows that.
+UNDONE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+
 
 class CommitFailed(Exception):
     """Nobody knows whether the transaction was done, so this is a fault and no refusal."""
@@ -79,6 +82,11 @@ class BoundedConnection(ConnectionWrapper[Any]):
             self._lock.release()
             raise
         return self.connection
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        await super().__aexit__(exc_type, exc_val, exc_tb)
+        if _kind(exc_val) in UNDONE:
+            raise _unavailable(self.client, exc_val) from exc_val
 
 
 class _Fetching:

@@ -17,6 +17,7 @@ from settings import Settings
 from tests.people import Person
 
 pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+SIGN_OUT = "mutation { signout { sessionsEnded } }"
 
 
 @pytest.fixture
@@ -42,6 +43,15 @@ async def test_who_else_writes_is_waited_for_within_bounds(ana: Person, other: s
     assert {answer.code for answer in answers} == {"UNAVAILABLE"}
     assert taken < 3  # one after another it would have been 10 waits
     assert (await ana.tries_to_create()).code is None
+
+
+async def test_so_is_it_by_a_statement_of_its_own(ana: Person, other: sqlite3.Connection) -> None:
+    other.execute("BEGIN IMMEDIATE")
+    told = await ana.asks(SIGN_OUT)
+    other.rollback()
+
+    assert told.code == "UNAVAILABLE"
+    assert (await ana.asks(SIGN_OUT)).code is None
 
 
 async def test_a_statement_waits_for_a_transaction_within_bounds(database: Settings) -> None:
@@ -91,7 +101,7 @@ async def test_a_full_disk_is_unavailable_and_told_in_the_log(full: Person, capl
 async def test_a_file_that_cannot_be_written_is_unavailable(ana: Person, caplog: pytest.LogCaptureFixture) -> None:
     await query("PRAGMA query_only = ON", [])
 
-    assert (await ana.tries_to_create()).code == "UNAVAILABLE"
+    assert (await ana.tries_to_create()).code == (await ana.asks(SIGN_OUT)).code == "UNAVAILABLE"
     assert (await ana.asks("{ events { totalCount } }")).data == {"events": {"totalCount": 0}}
     assert "readonly" in caplog.text
 
