@@ -1,5 +1,6 @@
 """Connections whose client sends too slowly, reads too slowly, or sends without end. All that ends one for it, while a
-request's head comes in and once an answer is written, is in this file; a body is web/graphql.py's.
+request's head comes in and once an answer is written, is in this file; a body is web/graphql.py's. How much of what was
+sent is taken in before others have their turn is web/intake.py's.
 
 uvicorn bounds neither. What is timed here costs a request nothing: once a second all connections are looked at, by what
 uvicorn knows of each anyway. See docs/decisions/0022-connections.md.
@@ -10,24 +11,32 @@ from typing import Any
 
 from prometheus_client import Counter
 from uvicorn import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import CloseCode, Frame
+
+from web.intake import Intake
 
 HEAD_SECONDS = 10
 UNREAD_SECONDS = 30
 LEAST_READ = 65_536  # bytes of a long answer in so many seconds, 17 kbit/s: a byte now and then is not reading
 MOST_HEAD_BYTES = 65_536
+MOST_HEADERS = 256  # as many as come in one piece
 LOOKED_AT_ONCE = 1_000  # connections: 1 to 2 ms of the loop
-LATE, LONG, UNREAD, FULL = "late", "long", "unread", "full"
+SMALL_FRAME = 125  # bytes: what control frames may have
+MOST_SMALL_FRAMES = 1_000  # a second, that carry no message: 15 ms of the core; clients ping once in some seconds
+LATE, LONG, UNREAD, FLOOD, FULL = "late", "long", "unread", "flood", "full"
 LOOKS = {LATE: HEAD_SECONDS, UNREAD: UNREAD_SECONDS}
 ANSWERS = {
     LATE: b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
     LONG: b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
 }
+BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 CLOSED = Counter("planner_connections_closed", "Connections that the server closed for what their client did.", ["why"])
-for _why in (LATE, LONG, UNREAD, FULL):
+for _why in (LATE, LONG, UNREAD, FLOOD, FULL):
     CLOSED.labels(_why)  # at 0, so that the first one is an increase
 HTTP, UPGRADE, WEBSOCKET = "http", "upgrade", "websocket"
 MALFORMED = Counter("planner_requests_malformed", "What clients sent that is no request, or no message.", ["kind"])
@@ -35,8 +44,7 @@ for _kind in (HTTP, UPGRADE, WEBSOCKET):
     MALFORMED.labels(_kind)
 
 
-class _Connection(asyncio.Protocol):
-    transport: asyncio.Transport
+class _Connection(Intake):
     waited_for: tuple[str, object] | None = None  # at the last look
     looks = 0  # at which it was the same
     _pauses = 0
@@ -81,8 +89,14 @@ class HttpConnection(_Connection, HttpToolsProtocol):
         # uvicorn closes a kept connection after 5 s, but no longer once a byte has come, were it only a line's end.
         return (LATE, self.cycle) if self._wants_a_head and not self.flow.read_paused else None
 
+    @property
+    def is_full(self) -> bool:
+        # A body that is more than uvicorn wants for now is taken all the same: as rest it would be here as well.
+        return bool(self.pipeline if self.has_rest else self.flow.read_paused)
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self.flow = _Flow(self)
         if len(self.connections) > self.most:
             self.end(FULL)
 
@@ -104,17 +118,27 @@ class HttpConnection(_Connection, HttpToolsProtocol):
             self._answering.message_event.set()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, piece: bytes) -> None:
         scope = self.scope
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, piece)
         if self.scope is scope:  # no other request has begun
-            self._goes_on(len(data))
+            self._goes_on(len(piece))
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            raise ValueError("RFC 9112 §3.2: one Host")  # uvicorn answers 400 to what stops its parser
+        super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.drop_rest()  # frames that did not wait for the handshake
+        super().handle_websocket_upgrade()
 
     def _goes_on(self, octets: int) -> None:
         is_body = not self._wants_a_head and self.cycle.message_event.is_set()
         before = self._octets if self._going_on is self.scope else 0
         self._octets, self._going_on = 0 if is_body else before + octets, self.scope
-        if self._octets > MOST_HEAD_BYTES and not self.transport.is_closing():
+        is_long = self._octets > MOST_HEAD_BYTES or len(self.headers or ()) > MOST_HEADERS
+        if is_long and not self.transport.is_closing():
             self.end(LONG)
 
     def end(self, why: str) -> None:
@@ -128,8 +152,28 @@ class HttpConnection(_Connection, HttpToolsProtocol):
             super().end(why)
 
 
+class _Flow(FlowControl):
+    """Does not read on while requests that came at once wait for their turn: uvicorn would after each answer."""
+
+    def __init__(self, connection: HttpConnection) -> None:
+        super().__init__(connection.transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        if not self.read_paused or self._connection.pipeline:
+            return
+        if self._connection.has_rest:
+            self.read_paused = False
+            self._connection.go_on()
+        else:
+            super().resume_reading()
+
+
 class SocketConnection(_Connection, WebSocketsSansIOProtocol):
     """For what web/websocket.py does not see. How long it waits to be initialised and read is its own."""
+
+    _small_frames = 0  # in the second that began at
+    _second = 0.0
 
     @property
     def is_paused(self) -> bool:
@@ -139,11 +183,52 @@ class SocketConnection(_Connection, WebSocketsSansIOProtocol):
         MALFORMED.labels(WEBSOCKET).inc()
         super().handle_parser_exception()
 
+    @property
+    def is_full(self) -> bool:
+        return bool(self.read_paused)  # until what came is taken
+
+    def take(self, piece: bytes) -> None:
+        WebSocketsSansIOProtocol.data_received(self, piece)
+        if self.conn.handshake_exc and not self.transport.is_closing():  # what uvicorn would leave open
+            if answer := b"".join(self.conn.data_to_send()):  # 431 or 414: more than 128 headers, or 8 kB of one
+                CLOSED.labels(LONG).inc()
+            self.transport.write(answer or BAD_HANDSHAKE)
+            self.transport.close()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self.has_rest and not self.is_full:
+            self.go_on()
+        return message
+
     def handle_ping(self) -> None:
+        if self._is_flooded():
+            return
         if self.is_paused:
             self.conn.data_to_send()  # and drop it: uvicorn would keep a pong for each ping, 15 MB a second
         else:
             super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if not self._is_flooded():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(event.data) > SMALL_FRAME or not self._is_flooded():
+            super().handle_cont(event)
+
+    def _is_flooded(self) -> bool:
+        now = self.loop.time()
+        if now >= self._second + 1:
+            self._second, self._small_frames = now, 0
+        self._small_frames += 1
+        if self._small_frames > MOST_SMALL_FRAMES and not self.transport.is_closing():
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "Too many small frames.")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            CLOSED.labels(FLOOD).inc()
+            self.transport.close()
+        return self._small_frames > MOST_SMALL_FRAMES
 
 
 class Patience:

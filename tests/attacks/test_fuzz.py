@@ -48,6 +48,18 @@ REQUESTS = [
     b"GET /graphql?query={__typename} HTTP/1.1\r\nHost: planner.test\r\nExpect: 100-continue\r\n\r\n",
     UPGRADE,
 ]
+FLOOD = 150_000  # bytes of small things
+EMPTY = bytes([0x80]) + bytes(4)  # of a frame, what follows its first byte
+FLOODS = [  # how it begins, and what then comes again and again
+    (UPGRADE, b"", b"\x89" + EMPTY),  # pings
+    (UPGRADE, b"", b"\x8a" + EMPTY),  # pongs
+    (UPGRADE, b"\x01" + EMPTY, b"\x00" + EMPTY),  # pieces of a message
+    (UPGRADE, b"\x81" + bytes([0x80 | len(INIT)]) + bytes(4) + INIT, b"\x81\x8f" + bytes(4) + b'{"type":"pong"}'),
+    (b"", b"GET /health/live HTTP/1.1\r\n", b"a:\r\n"),
+    (b"", b"", b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (b"", POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    (b"", POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"a:\r\n"),
+]
 Inputs = Callable[[random.Random, Person], Awaitable[None]]
 
 
@@ -143,6 +155,19 @@ async def raw_frames(chance: random.Random, ana: Person) -> None:
         writer.write(frames)
         answer = await what_comes(reader)
     assert b"\x03\xf3" not in answer[-125:], (frames, answer)  # 1011: the server failed
+
+
+async def floods(chance: random.Random, ana: Person) -> None:
+    """Nobody may wait until all of it was looked at."""
+    handshake, begun, small = chance.choice(FLOODS)
+    async with connection_to(ana) as (reader, writer):
+        if handshake:
+            writer.write(handshake)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        writer.write(begun + small * chance.randint(1, FLOOD // len(small)))
+        answer = await what_comes(reader)
+    assert b"HTTP/1.1 5" not in answer, (small, answer[:500])
+    assert b"\x03\xf3" not in answer[-125:], (small, answer[-125:])
 
 
 async def socket_messages(chance: random.Random, ana: Person) -> None:
@@ -241,7 +266,7 @@ async def few_descriptors(server: Attacked, most: int) -> bool:
 
 @pytest.mark.parametrize(
     "inputs",
-    [documents, bodies, addresses, cursors_and_tokens, raw_http, raw_frames, socket_messages],
+    [documents, bodies, addresses, cursors_and_tokens, raw_http, raw_frames, floods, socket_messages],
     ids=lambda inputs: inputs.__name__,
 )
 async def test_every_answer_is_documented(inputs: Inputs, server: Attacked, ana: Person) -> None:

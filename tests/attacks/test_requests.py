@@ -204,7 +204,7 @@ INJECTED = "\r\nSet-Cookie: session=forged\r\nX-Injected: yes"
         "GET /%0d%0aX-Injected:%20yes HTTP/1.1",
         "GET /graphql?query=%0d%0aX-Injected:%20yes HTTP/1.1",
         "GET /\r\nX-Injected: yes HTTP/1.1",
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Injected: yes",
+        "GET / HTTP/1.1\r\nX-Injected: yes",
         "GET /graphql/%E5%98%8A%E5%98%8DX-Injected:%20yes/ HTTP/1.1",
     ],
 )

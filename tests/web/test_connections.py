@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -11,17 +12,21 @@ from starlette.types import Receive, Scope, Send
 from tests.sockets import PATIENCE, served, until
 from web.connections import (
     CLOSED,
+    FLOOD,
     FULL,
     HEAD_SECONDS,
     LATE,
     LONG,
     MALFORMED,
     MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    MOST_SMALL_FRAMES,
     UNREAD,
     UNREAD_SECONDS,
     Patience,
     SocketConnection,
 )
+from web.intake import PIECE
 
 LONG_ANSWER = 20_000_000  # the kernel holds a few MB of it
 GET = b"GET / HTTP/1.1\r\nhost: planner.test\r\n\r\n"
@@ -33,8 +38,11 @@ SOCKET = (
     b"GET / HTTP/1.1\r\nhost: planner.test\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+ACCEPTED = b"HTTP/1.1 101 "
+EMPTY_PING, EMPTY_PONG, EMPTY_PIECE = b"\x89\x80" + bytes(4), b"\x8a\x80" + bytes(4), b"\x00\x80" + bytes(4)
+TEXT = b"\x81\x82" + bytes(4) + b"{}"
 PING = b"\x89\xfd" + bytes(4) + b"p" * 125  # masked by zeros
-HALF = b"GET / HTTP/1.1\r\nx-slow: a"
+HALF = b"GET / HTTP/1.1\r\nhost: planner.test\r\nx-slow: a"
 OK = b"HTTP/1.1 200 OK"
 
 
@@ -48,7 +56,8 @@ class Served:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
-            await receive()
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"]})
             return
         if scope["path"] == "/ready":
             await self.is_ready.wait()
@@ -239,7 +248,8 @@ async def test_another_pause_is_another_wait(server: Served) -> None:
         assert connection.waits_for() not in {None, waited_for}
 
 
-async def test_pongs_that_nobody_reads_are_not_kept(server: Served) -> None:
+async def test_pongs_that_nobody_reads_are_not_kept(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.connections.MOST_SMALL_FRAMES", sys.maxsize)  # as if over minutes
     counted = closed(UNREAD)
     async with server.client() as client:
         await server.says(client, SOCKET)
@@ -281,6 +291,107 @@ async def test_long_bodies_and_many_requests_are_no_long_head(server: Served) ->
             await server.says(client, b"a" * 10_000)
             await server.says(client, b"\r\n\r\n" + GET[:-2] + b"x: ")
             await client.is_answered()
+
+
+async def test_nor_has_it_headers_without_end(server: Served) -> None:
+    counted = closed(LONG)
+    async with server.client() as client:
+        client.writer.write(GET[:-2] + b"a:\r\n" * 3 * MOST_HEADERS)
+
+        assert (await client.last_words()).startswith(b"HTTP/1.1 431 ")
+    assert closed(LONG) == counted + 1
+
+
+@pytest.mark.parametrize("hosts", [b"", b"host: a\r\nhost: b\r\n"], ids=["none", "two"])
+async def test_a_request_names_one_host(server: Served, hosts: bytes) -> None:
+    async with server.client() as client:
+        client.writer.write(b"GET / HTTP/1.1\r\n" + hosts + b"\r\n")
+        assert (await client.last_words()).startswith(b"HTTP/1.1 400 ")
+    async with server.client() as old:
+        old.writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await old.last_words()).startswith(OK)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (b"x: " + b"a" * 20_000 + b"\r\n", b"431"),
+        (b"x: a\r\n" * 200, b"431"),
+        (b"content-length: 3\r\n", b"400"),
+    ],
+    ids=["a long header", "many headers", "a body"],
+)
+async def test_a_handshake_that_cannot_be_read_is_answered(server: Served, more: bytes, status: bytes) -> None:
+    async with server.client() as client:
+        client.writer.write(SOCKET[:-2] + more + b"\r\n")
+
+        assert (await client.last_words()).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(
+    ("begun", "frame"),
+    [(b"", EMPTY_PING), (b"", EMPTY_PONG), (b"\x01\x80" + bytes(4), EMPTY_PIECE)],
+    ids=["pings", "pongs", "pieces of a message"],
+)
+async def test_small_frames_have_an_end(server: Served, begun: bytes, frame: bytes) -> None:
+    counted = closed(FLOOD)
+    async with server.client() as client:
+        await server.says(client, SOCKET)
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(begun + frame * 2 * MOST_SMALL_FRAMES)
+
+        words = await client.last_words()
+    assert words.endswith(b"\x03\xf0Too many small frames.")  # 1008
+    assert closed(FLOOD) == counted + 1
+
+
+async def test_a_second_may_have_so_many_of_them(server: Served) -> None:
+    async with server.client() as client:
+        await server.says(client, SOCKET)
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(ACCEPTED)
+        for _ in range(3):
+            client.writer.write(EMPTY_PING * (MOST_SMALL_FRAMES // 2))
+            await client.reader.readexactly(2 * (MOST_SMALL_FRAMES // 2))
+            (socket,) = [one for one in server.patience._connections if isinstance(one, SocketConnection)]
+            socket._second -= 1
+
+
+async def test_of_requests_sent_at_once_few_wait_for_their_turn(server: Served) -> None:
+    most = 0
+    async with server.client() as client:
+        await server.says(client, GET_WHEN_READY + GET * 1_000)
+        server.is_ready.set()
+        for _ in range(1_001):
+            most = max(most, *(len(one.pipeline) for one in server.patience._connections))
+            await client.is_answered()
+
+    assert 0 < most <= 1 + PIECE // len(GET)
+
+
+async def test_a_long_body_is_read_whole(server: Served) -> None:
+    async with server.client() as client:
+        head = POST.replace(b"transfer-encoding: chunked", b"content-length: 1000000")
+        await client.asks(head + b"y" * 1_000_000)
+        await client.asks(GET)
+
+
+async def test_messages_sent_at_once_are_all_answered(server: Served) -> None:
+    async with server.client() as client:
+        await server.says(client, SOCKET)
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(TEXT * 3 * PIECE)
+
+        async with asyncio.timeout(PATIENCE):
+            assert await client.reader.readexactly(4 * 3 * PIECE) == b"\x81\x02{}" * 3 * PIECE
+
+
+async def test_frames_that_do_not_wait_for_the_handshake_are_dropped(server: Served) -> None:
+    async with server.client() as client:
+        client.writer.write(SOCKET + TEXT * 3 * PIECE)
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(ACCEPTED)
+        client.writer.write(EMPTY_PING)
+
+        assert await client.reader.readexactly(2) == b"\x8a\x00"
 
 
 async def test_there_are_only_so_many(server: Served) -> None:
