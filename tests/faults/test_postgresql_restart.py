@@ -15,8 +15,10 @@ import models
 from tests.conftest import Server, settings_of
 from tests.faults.postgresql import OwnPostgreSQL
 from tests.people import Person
+from tests.pgbouncer import pgbouncer
 
 WITHIN_SECONDS = 5
+BEHIND_PGBOUNCER_SECONDS = 8
 LIST = "{ events(first: 5) { totalCount nodes { title creator { username } } } }"
 
 
@@ -115,6 +117,36 @@ async def test_it_goes_on_by_itself_and_says_the_truth(postgresql: OwnPostgreSQL
     # it was done. So that is INTERNAL: at most one a writer.
     assert set(load.codes("write")) <= {None, "UNAVAILABLE", "INTERNAL"}
     assert load.codes("write")["INTERNAL"] <= len(people)
+    assert load.slowest < server.settings.database_wait_seconds + 2
+    await counted_as_told(postgresql.url, load)
+
+
+async def test_behind_pgbouncer_too_it_is_over_soon(postgresql: OwnPostgreSQL, tmp_path: Path) -> None:
+    """With the settings of docs/operations.md; by its own, PgBouncer waits 15 s before it connects again."""
+    async with pgbouncer(postgresql.url, tmp_path) as address:
+        server = Server(settings_of(address), tmp_path, DATABASE_STATEMENT_CACHE="0")
+        try:
+            await server.start()
+            async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+                people = [Person(http, f"bouncer{n}") for n in range(2)]
+                for person in people:
+                    await person.signs_up()
+                load = Load(http)
+                busy = [asyncio.ensure_future(load.read()) for _ in range(4)]
+                busy += [asyncio.ensure_future(load.write(person)) for person in people]
+                await load.answers_well()
+
+                await asyncio.to_thread(postgresql.stop, "fast")
+                await asyncio.sleep(1)
+                await asyncio.to_thread(postgresql.start)
+                async with asyncio.timeout(BEHIND_PGBOUNCER_SECONDS):
+                    await load.answers_well()
+                load.is_over = True
+                async with asyncio.timeout(20):
+                    await asyncio.gather(*busy)
+        finally:
+            server.kill()
+
     assert load.slowest < server.settings.database_wait_seconds + 2
     await counted_as_told(postgresql.url, load)
 
