@@ -87,8 +87,9 @@ class Planner(FastAPI):
             self._operations.calls.discard(call)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready."""
+def create_app(settings: Settings, *, needs_database: bool = True) -> FastAPI:
+    """The ASGI application. Its lifespan opens the database, which `planner migrate` has made ready; where it need not
+    be there yet, all that wants it is UNAVAILABLE until it is."""
     logging.getLogger("planner").setLevel(settings.log_level.upper())
     logging.getLogger("planner.audit").setLevel("INFO")  # at every level: it is for whoever looks into a break-in
     request_log.keep_small_and_clean()
@@ -120,7 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await models.open_database(settings)
+        await models.open_database(settings, must_answer=needs_database)
         stop_listening, watching = listen(live.tell), asyncio.create_task(keys.watch())
         try:
             if traces:

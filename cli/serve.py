@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 import models
 from app import create_app
+from cli.workers import serve_together
 from settings import Settings, read_settings
 from web.connections import UNREAD_SECONDS, Patience, SocketConnection
 from web.log import formatter
@@ -29,6 +29,8 @@ def serve(
     logging.config.dictConfig(lines := _logging(settings))  # uvicorn does, but create_app has things to say before
     if workers > 1 and not settings.redis_url:
         sys.exit(f"--workers {workers} needs REDIS_URL, by which the processes tell each other of changes. Set it.")
+    if workers > 1 and models.is_on_sqlite(settings):
+        sys.exit(f"--workers {workers} needs PostgreSQL: SQLite has one server at a time. Set DATABASE_URL.")
     asyncio.run(_refuse_an_unready_database(settings))
     app = create_app(settings)  # before the address is told: it may refuse to start
     listener = _listen(settings)
@@ -36,7 +38,8 @@ def serve(
     sys.stderr.write(f"The explorer and the API: http://{f'[{host}]' if ':' in host else host}:{port}/graphql\n")
     patience = Patience(_most_connections(settings))
     config = uvicorn.Config(
-        app if workers == 1 else "app:app",  # which each process makes for itself
+        app if workers == 1 else "cli.workers:app",
+        factory=workers > 1,
         workers=workers,
         http=patience.connection,  # type: ignore[arg-type]  # called as a class is
         ws=SocketConnection,
@@ -55,7 +58,7 @@ def serve(
         if workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            Multiprocess(config, [listener]).run()  # starts anew those that die
+            serve_together(config, listener)
 
 
 async def _refuse_an_unready_database(settings: Settings) -> None:

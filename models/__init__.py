@@ -6,6 +6,7 @@ from models.database import (
     DatabaseUnreachable,
     ask_database,
     close_database,
+    is_on_sqlite,
     open_database,
 )
 from models.event import Event, EventStatus
@@ -52,6 +53,7 @@ __all__ = [
     "clashes",
     "close_database",
     "forget",
+    "is_on_sqlite",
     "migrate",
     "open_database",
     "pending_migrations",

@@ -1,5 +1,6 @@
 """The database: where it is, opened, asked, closed."""
 
+import logging
 import sqlite3
 import ssl
 from pathlib import Path
@@ -26,6 +27,8 @@ CANNOT_USE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+log = logging.getLogger("planner.database")
 
 REPLICA_WAIT_SECONDS = 2.0  # for a connection; then the primary is asked
 
@@ -140,8 +143,9 @@ def _config(connection: dict[str, Any]) -> dict[str, Any]:
 TORTOISE_ORM = _config({"engine": "models.engines.sqlite", "credentials": {"file_path": ":memory:"}})
 
 
-async def open_database(settings: Settings) -> None:
-    """Connects, and asks once. Raises DatabaseUnreachable."""
+async def open_database(settings: Settings, *, must_answer: bool = True) -> None:
+    """Connects, and asks once. Raises DatabaseUnreachable; where it need not answer yet, says so in the log, and each
+    who asks it connects."""
     config = database_config(settings)
     try:
         if config["connections"]["default"]["engine"].endswith("sqlite"):
@@ -149,6 +153,9 @@ async def open_database(settings: Settings) -> None:
         await Tortoise.init(config=config, _enable_global_fallback=True)
         await ask_database()
     except (*CANNOT_USE, OperationalError) as error:  # the latter where a table is missing: see ask_database
+        if not must_answer:
+            log.warning("%s", unreachable(settings, error))
+            return
         await close_database()
         raise unreachable(settings, error) from error
 

@@ -4,7 +4,6 @@ Redis."""
 import asyncio
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -26,7 +25,8 @@ from tests.faults.locks import nobody_writes
 from tests.people import PASSWORD, Person
 from tests.redis import PASSWORD as REDIS_PASSWORD
 from tests.redis import RedisServer
-from tests.sockets import PATIENCE, Socket, until
+from tests.sockets import PATIENCE, Socket
+from tests.workers import Workers
 from web.websocket import PROTOCOL, TRY_AGAIN_LATER
 
 GUESTS = 12
@@ -222,29 +222,6 @@ async def test_a_server_starts_without_redis(settings: Settings, tmp_path: Path)
         server.kill()
 
 
-class Workers:
-    """`planner serve --workers`, in processes of its own."""
-
-    def __init__(self, settings: Settings, folder: Path, **environment: str) -> None:
-        self.log = folder / "workers.log"
-        given = {"SECRET_KEY": settings.secret_key, "DATABASE_URL": settings.database_url, "PORT": "0", **environment}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "planner.py", "serve", "--workers", "2"],
-                cwd=ROOT,
-                env={**os.environ, "BCRYPT_COST": "10", **given},
-                stdout=log,
-                stderr=log,
-            )
-
-    async def url(self) -> str:
-        """Once both serve."""
-        await until(lambda: self.log.read_text().count("Application startup complete") == 2)
-        found = re.search(r"http://[\d.]+:\d+", self.log.read_text())
-        assert found
-        return found[0]
-
-
 @on_postgresql
 async def test_workers_of_one_server_hear_of_each_other(settings: Settings, tmp_path: Path, redis: RedisServer) -> None:
     workers = Workers(settings, tmp_path, REDIS_URL=redis.url)
@@ -266,8 +243,7 @@ async def test_workers_of_one_server_hear_of_each_other(settings: Settings, tmp_
             assert {(await socket.is_closed())[0] for socket in sockets} == {1001}
         assert await asyncio.to_thread(workers.process.wait, 15) == 0
     finally:
-        workers.process.kill()
-        workers.process.wait()
+        workers.kill()
 
 
 @on_postgresql
@@ -298,20 +274,29 @@ async def test_workers_that_stop_answer_what_they_were_asked(
         assert await asyncio.to_thread(workers.process.wait, 15) == 0
         assert await models.Event.all().count() == 20
     finally:
-        workers.process.kill()
-        workers.process.wait()
+        workers.kill()
 
 
-def test_several_workers_need_redis(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("redis_url", "told"),
+    [
+        ("", "--workers 2 needs REDIS_URL, by which the processes tell each other of changes. Set it.\n"),
+        (
+            "redis://127.0.0.1:1",
+            "--workers 2 needs PostgreSQL: SQLite has one server at a time. Set DATABASE_URL.\n",
+        ),
+    ],
+    ids=["Redis", "PostgreSQL"],
+)
+def test_what_several_workers_need_is_told_in_a_line(tmp_path: Path, redis_url: str, told: str) -> None:
     environment = {**os.environ, "SECRET_KEY": "x" * 32, "DATABASE_URL": f"sqlite://{tmp_path}/planner.sqlite3"}
     ran = subprocess.run(
         [sys.executable, "planner.py", "serve", "--workers", "2"],
         cwd=ROOT,
-        env={**environment, "REDIS_URL": ""},
+        env={**environment, "REDIS_URL": redis_url},
         capture_output=True,
         text=True,
         timeout=60,
     )
 
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == ("--workers 2 needs REDIS_URL, by which the processes tell each other of changes. Set it.\n")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", told)
