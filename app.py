@@ -162,7 +162,8 @@ def create_app(settings: Settings, *, needs_database: bool = True) -> FastAPI:
     if settings.allowed_origins:
         endpoint = CORSMiddleware(endpoint, **cors)
     app = Planner(endpoint, operations, lifespan)
-    app.state.replicas, app.state.freshness, app.state.stopping = replicas, freshness, operations.stopping
+    app.state.replicas, app.state.rates = replicas, rates
+    app.state.freshness, app.state.stopping = freshness, operations.stopping
     sockets = WebSocketEndpoint(
         operations, allowed_origins=settings.allowed_origins, max_message_bytes=settings.max_body_bytes
     )

@@ -88,6 +88,10 @@ class Rates:
         for window in count.windows:
             await self._limiter.clear(window, count.kind, count.name)
 
+    async def are_shared(self) -> bool:
+        """Whether all processes count together now: else each counts for itself."""
+        return await self._storage.check()
+
     async def close(self) -> None:
         if isinstance(self._storage, Shared):
             await self._storage.close()
@@ -186,7 +190,7 @@ class Shared(Storage):
 
     def __init__(self, url: str, prefix: str, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
-        self._asking = Asking(url, "count", "each process counts for itself")
+        self._asking = Asking(url, prefix, "count", "each process counts for itself")
         self._redis, self._asked = self._asking.redis, self._asking.answer
         self._increase = self._redis.register_script(_INCREASE)
         self._here = Memory(clock)
@@ -216,7 +220,7 @@ class Shared(Storage):
         return int(await self._redis.delete(*forgotten)) if forgotten else 0
 
     async def check(self) -> bool:
-        return bool(await self._asked(self._redis.ping, False))
+        return await self._asking.takes()
 
     async def close(self) -> None:
         await self._asking.close()

@@ -48,7 +48,7 @@ class SharedPlaces(Places):
 
     def __init__(self, url: str, prefix: str) -> None:
         super().__init__()
-        self._asking = Asking(url, "tell who has written", "who is signed in reads from the primary")
+        self._asking = Asking(url, prefix, "tell who has written", "who is signed in reads from the primary")
         self._note = self._asking.redis.register_script(_NOTE)
         self._prefix = prefix
 

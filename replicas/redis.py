@@ -9,7 +9,7 @@ process end with Missed, so that their clients ask anew. That is where
 - another process says that it dropped something, or says nothing any more without having taken its leave;
 - a step of a line did not come (order.py), or what came cannot be read by this version.
 
-Until Redis answers again, `subscribe` raises Apart. docs/decisions/0020-replicas.md says what is promised.
+Until it hears itself again, `subscribe` raises Apart. docs/decisions/0020-replicas.md says what is promised.
 """
 
 import asyncio
@@ -100,6 +100,7 @@ class Redis(Replicas[Message]):
         self._news = asyncio.Event()
         self._has_dropped = False  # since the others were last told so
         self._is_leaving = False
+        self._told_of: set[str] = set()  # work that the log was told to have failed, and that has not done well since
         self._is_whole = False
         self._was_apart = False
         self._others: dict[str, float] = {}  # by name: when it was last heard
@@ -117,8 +118,7 @@ class Redis(Replicas[Message]):
             return
         said = (*self._begun.pop(place.line, ()), (topic, message))
         step = Step(place.line, place.begins, place.ends, said)
-        if self._is_whole:  # else nobody subscribes, and each step of another process would be missed
-            self._lines.take(step)
+        self._take(step)
         if len(self._unsent) == MOST_UNSENT:
             self._drop()
         self._unsent.append(step)
@@ -146,20 +146,19 @@ class Redis(Replicas[Message]):
 
     async def _keep(self, work: Callable[[AbstractConnection], Any]) -> None:
         """The work, begun anew whenever it breaks, until it returns."""
-        is_first = True
+        what = work.__name__[1:]
         while True:
             try:
                 async with self._connection() as connection:
-                    is_first = True
                     await work(connection)
                 return
             except (RedisError, OSError) as problem:
                 # Told once, and not at every try. Of the problem its kind alone: a text of the package's might hold
                 # what the address holds.
-                (log.warning if is_first else log.debug)("Redis, to %s: %s", work.__name__[1:], type(problem).__name__)
+                (log.debug if what in self._told_of else log.warning)("Redis, to %s: %s", what, type(problem).__name__)
+                self._told_of.add(what)
             except Exception:
                 log.exception("what speaks with Redis failed")  # and goes on: it has to outlive whatever is in there
-            is_first = False
             if work == self._send:
                 self._drop()
             else:
@@ -212,6 +211,7 @@ class Redis(Replicas[Message]):
             async with asyncio.timeout(SEND_SECONDS):
                 await connection.send_command("PUBLISH", self._channel, orjson.dumps(word))
                 await connection.read_response()
+            self._told_of.discard("send")
         except BaseException:
             # It may have come, or not.
             UNSENT.inc(len(steps))
@@ -232,10 +232,7 @@ class Redis(Replicas[Message]):
             await asyncio.sleep(REJOIN_SECONDS)
         await connection.send_command("SUBSCRIBE", self._channel)
         await connection.read_response()
-        self._lines.forget()
-        self._is_whole = True
-        log.info("Redis: changes of other processes are heard")
-        self._news.set()  # says at once that it is here
+        self._news.set()  # says at once that it is here, and hears that
         while True:
             async with asyncio.timeout(self._silent_seconds):
                 _, _, said = await connection.read_response(timeout=math.inf)
@@ -251,7 +248,16 @@ class Redis(Replicas[Message]):
             return
         if name != self._name:
             self._hear_other(version, name, word)
+        elif not self._is_whole:
+            self._join()
         self._miss_the_silent()
+
+    def _join(self) -> None:
+        """It hears what it says itself, so that others hear it too: Redis may let it listen, and not speak."""
+        self._lines.forget()
+        self._is_whole = True
+        self._told_of.discard("listen")
+        log.info("Redis: changes of other processes are heard")
 
     def _hear_other(self, version: int, name: str, word: dict[str, Any]) -> None:
         self._others[name] = time.monotonic()
@@ -276,9 +282,13 @@ class Redis(Replicas[Message]):
         if dropped:
             self._miss(Why.DROPPED)
         for step in steps:
-            self._lines.take(step)
+            self._take(step)
         if leaves:
             del self._others[name]
+
+    def _take(self, step: Step[Message]) -> None:
+        if self._is_whole:  # else nobody subscribes, and those between would be missed
+            self._lines.take(step)
 
     def _tell(self, step: Step[Message]) -> None:
         for topic, message in step.said:
@@ -289,6 +299,8 @@ class Redis(Replicas[Message]):
             self._here.miss(topic, message)
 
     def _miss(self, why: Why) -> None:
+        if not self._is_whole:
+            return  # nobody subscribes
         MISSED.labels(why).inc()
         log.warning("changes of other processes may have been missed (%s): all subscriptions end", why)
         self._here.end(Missed())
@@ -305,10 +317,10 @@ class Redis(Replicas[Message]):
     def _part(self) -> None:
         """Redis is gone, and with it what the others say meanwhile."""
         self._was_apart = True
-        if self._is_whole and not self._is_leaving:
-            self._is_whole = False
-            self._others.clear()
+        self._others.clear()
+        if not self._is_leaving:
             self._miss(Why.REDIS)
+            self._is_whole = False
 
     def _note_unreadable(self) -> None:
         UNREADABLE.inc()

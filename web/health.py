@@ -29,8 +29,8 @@ async def ready(request: Request) -> JSONResponse:
     anybody can ask this.
 
     "degraded" where another process has no more to give: the database takes no writes, as after a failover; Redis does
-    not answer, so that nobody can subscribe; or the read replica is away or too far behind, so that the primary answers
-    all.
+    not answer, so that nobody can subscribe; it takes nothing, so that each process counts tries for itself; or the read
+    replica is away or too far behind, so that the primary answers all.
     """
     if request.app.state.stopping.is_set():
         return _not_ready("stopping")
@@ -43,8 +43,11 @@ async def ready(request: Request) -> JSONResponse:
     except Exception:
         log.warning("not ready: the database does not answer", exc_info=True)
         return _not_ready("unavailable")
-    replicas, freshness = request.app.state.replicas, request.app.state.freshness
-    is_whole = takes_writes and replicas.is_whole and (freshness is None or freshness.replica.is_usable)
+    state = request.app.state
+    is_whole = (
+        takes_writes and state.replicas.is_whole and (state.freshness is None or state.freshness.replica.is_usable)
+    )
+    is_whole = is_whole and await state.rates.are_shared()  # last: it would wait for a Redis that is known to be silent
     return JSONResponse({"status": "ok" if is_whole else "degraded"})
 
 

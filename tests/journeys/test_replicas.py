@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
@@ -25,7 +26,7 @@ from tests.faults.locks import nobody_writes
 from tests.people import PASSWORD, Person
 from tests.redis import PASSWORD as REDIS_PASSWORD
 from tests.redis import RedisServer
-from tests.sockets import PATIENCE, Socket
+from tests.sockets import PATIENCE, Socket, until
 from tests.workers import Workers
 from web.websocket import PROTOCOL, TRY_AGAIN_LATER
 
@@ -207,6 +208,17 @@ async def test_without_redis_all_goes_on_but_subscriptions_and_with_it_they_do_t
         assert (await socket.change())["event"]["title"] == "Back again"
     for server in servers:
         assert REDIS_PASSWORD not in server.log.read_text()
+
+
+async def test_a_server_is_degraded_while_redis_is_full(servers: list[Server], redis: RedisServer) -> None:
+    client = Redis.from_url(redis.url)
+    await client.config_set("maxmemory", "1")
+    try:
+        await is_ready(servers[0].url, "degraded")
+    finally:
+        await client.config_set("maxmemory", "0")
+        await client.aclose()
+    await is_ready(servers[0].url, "ok")
 
 
 @on_postgresql

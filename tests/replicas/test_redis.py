@@ -224,6 +224,30 @@ async def test_what_was_published_last_is_sent_before_it_leaves(make: Make) -> N
         assert there._end is None
 
 
+async def test_who_may_listen_and_not_speak_takes_no_subscribers(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client.from_url(redis.url)
+    await client.acl_setuser("default", enabled=True, commands=["-publish"])
+    replicas = Redis[int](redis.url, "changes", Numbers(), beat_seconds=0.2)
+    was_whole: list[bool] = []
+    await replicas.open()
+    while len(was_whole) < 60:  # that is, while it tries again twice
+        was_whole.append(replicas.is_whole)
+        await asyncio.sleep(0.05)
+
+    assert not any(was_whole)
+    with pytest.raises(Apart):
+        replicas.subscribe("numbers")
+    problems = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert sorted(problems) == ["Redis, to listen: TimeoutError", "Redis, to send: NoPermissionError"]  # each once
+
+    await client.acl_setuser("default", enabled=True, commands=["+publish"])
+    await client.aclose()
+    await until(lambda: replicas.is_whole)
+    await replicas.close()
+
+
 async def test_without_redis_it_starts_and_stops(redis: RedisServer) -> None:
     redis.stop()
     replicas = Redis[int](redis.url, "changes", Numbers())

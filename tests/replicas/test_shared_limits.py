@@ -7,13 +7,18 @@ from contextlib import suppress
 from time import monotonic
 
 import pytest
+from redis.asyncio import Redis as Client
 
 from errors import RateLimited
-from replicas.asking import ANSWER_SECONDS, REST_SECONDS
+from replicas.asking import ANSWER_SECONDS, REST_SECONDS, UNANSWERED
 from replicas.limits import Count, Rates, Shared
 from tests.redis import PASSWORD, RedisServer
 
 GUESSES = Count("signin", "ana", per_hour=20)
+
+
+def unanswered() -> float:
+    return float(UNANSWERED.labels("count")._value.get())
 
 
 async def tries(rates: Rates, number: int) -> int:
@@ -112,6 +117,34 @@ async def test_without_redis_each_counts_for_itself_and_goes_on_from_its_own(
         sum(record.levelno == logging.WARNING for record in caplog.records) == 2
     )  # once for each, however many tries there were
     assert PASSWORD not in caplog.text
+
+
+async def test_a_full_redis_is_read_and_yet_each_counts_for_itself(
+    two: tuple[Rates, Rates], redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = two
+    client = Client.from_url(redis.url)
+    assert await tries(one, 2) == 2
+    assert await one.are_shared()
+    counted = unanswered()
+    await client.config_set("maxmemory", "1")
+
+    assert [await tries(one, 4), await tries(other, 6)] == [3, 5]
+    assert not await one.are_shared()
+    await asyncio.sleep(REST_SECONDS)
+    await tries(one, 1)
+    assert unanswered() > counted
+    # Once for each: that it answers who reads does not count as well.
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+    await client.config_set("maxmemory", "0")
+    await client.aclose()
+    await asyncio.sleep(REST_SECONDS)
+    assert await one.are_shared()
+
+
+async def test_counts_of_one_process_are_shared_with_all_that_there_are() -> None:
+    assert await Rates().are_shared()
 
 
 async def test_one_try_alone_waits_for_a_redis_that_hangs(two: tuple[Rates, Rates], redis: RedisServer) -> None:
