@@ -152,6 +152,8 @@ async def ben(http: httpx.AsyncClient) -> Person:
 class Server:
     """A real server in a process of its own, as `planner serve` starts it."""
 
+    root = ROOT  # of the checkout that it runs from
+
     def __init__(self, settings: Settings, folder: Path, **environment: str) -> None:
         self.settings = settings
         self.log = folder / f"server-{os.urandom(4).hex()}.log"
@@ -169,7 +171,7 @@ class Server:
     async def start(self) -> None:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                [sys.executable, "planner.py", "serve"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "planner.py", "serve"], cwd=self.root, env=self._environment, stdout=log, stderr=log
             )
         async with asyncio.timeout(30):
             while True:
