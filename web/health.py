@@ -44,9 +44,8 @@ async def ready(request: Request) -> JSONResponse:
         log.warning("not ready: the database does not answer", exc_info=True)
         return _not_ready("unavailable")
     state = request.app.state
-    is_whole = (
-        takes_writes and state.replicas.is_whole and (state.freshness is None or state.freshness.replica.is_usable)
-    )
+    is_whole = takes_writes and state.replicas.is_whole
+    is_whole &= state.freshness is None or state.freshness.replica.is_usable
     is_whole = is_whole and await state.rates.are_shared()  # last: it would wait for a Redis that is known to be silent
     return JSONResponse({"status": "ok" if is_whole else "degraded"})
 
