@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install otel run test check format lock explorer schema demo differential bench deep-pages simulation fuzz clean
+.PHONY: help install otel run test check format lock explorer schema demo differential bench deep-pages soak simulation fuzz clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ bench: $(DEV) ## Measure every work against its limit and its rivals, on both da
 deep-pages: $(DEV) ## Measure a page half way down 1,000,000 events against the first
 	@$(BIN)/python -m bench --only "first page" --only "deep page" --events 1000000
 	@$(BIN)/python -m bench.deep_pages
+
+soak: $(DEV) ## Watch two workers under a mixed load for MINUTES: does anything grow? (make soak MINUTES=60)
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),20)
 
 simulation: $(DEV) ## Model more processes, read replicas and a hot event
 	@$(BIN)/python -m bench.simulation
