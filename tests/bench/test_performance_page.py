@@ -40,3 +40,17 @@ def test_the_pictures_are_those_of_the_figures(sections: list[Section]) -> None:
     for one in sections:
         assert (FOLDER / f"{one.database}.svg").read_text("utf-8") == picture(one)
         assert f"(performance/{one.database}.svg)" in PAGE.read_text("utf-8")
+
+
+def test_the_operations_page_tells_the_same_figures(sections: list[Section]) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    lines = [{line.work: line for line in one.lines if line.rival == "ours"} for one in sections]
+
+    for work in ("list of 20", "createEvent", "rsvp", "feed of 1,000", "feed unchanged"):
+        assert " / ".join(f"{one[work].rate:,.0f}" for one in lines) in page
+    facts = [{fact.name: fact for fact in one.facts} for one in sections]
+    for name, fact in facts[0].items():
+        if name.startswith("memory of"):
+            assert f"{fact.median:.0f} {fact.unit}" in page
+    slower = [one["reads' p99 while many sign in"].median / one["reads' p99, idle"].median for one in facts]
+    assert " / ".join(f"{times:.1f}" for times in slower) + " times as long" in page
