@@ -9,6 +9,7 @@ one that was overtaken. One that comes still later is told to nobody, and who wa
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,7 +108,15 @@ class Lines(Generic[Message]):
                 self._wait(step.line, held, self._settle_seconds, lambda: self._begin(step.line))
 
     def _wait(self, line: str, held: _Held[Message], seconds: float, then: Callable[[], None]) -> None:
-        held.timer = asyncio.get_running_loop().call_later(seconds, then)
+        due = time.monotonic() + seconds
+
+        def is_over() -> None:
+            if time.monotonic() - due > seconds:  # this process stood still, and has not read yet what came meanwhile
+                self._wait(line, held, seconds, then)
+            else:
+                then()
+
+        held.timer = asyncio.get_running_loop().call_later(seconds, is_over)
 
     def _begin(self, line: str) -> None:
         """The first that came of a line of which nothing was known is where it begins here."""

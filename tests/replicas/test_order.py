@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,16 @@ def test_whatever_order_steps_come_in_each_line_is_told_in_its_own(seed: int, li
 
     assert [ear.of(str(line)) for line in range(lines)] == [[*range(8)]] * lines
     assert (ear.late, ear.losses) == ([], 0)
+
+
+async def test_whoever_stood_still_waits_again() -> None:
+    ear = Ear()
+    ear.takes(0, 2)
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop stands still, with the missing step in a socket
+    await asyncio.sleep(0.01)  # its timers come first
+    ear.takes(1)
+
+    assert (ear.of("talk"), ear.losses) == ([0, 1, 2], 0)
 
 
 async def test_a_line_that_is_known_waits_for_no_clock() -> None:
