@@ -1,8 +1,10 @@
 """A server that something happens to, and what its process uses of the machine meanwhile."""
 
 import asyncio
+import re
 import resource
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +12,17 @@ from typing import Self
 
 import httpx
 
+from settings import Settings
 from tests.conftest import Server
+from tests.prometheus import Told, free_port
+
+NO_HEALTH = "no answer"
 
 
 class Watched(Server):
+    def __init__(self, settings: Settings, folder: Path, **environment: str) -> None:
+        super().__init__(settings, folder, **{"METRICS_PORT": str(free_port()), **environment})
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -48,6 +57,33 @@ class Watched(Server):
     async def is_ready(self) -> bool:
         async with self.http() as http:
             return (await http.get("/health/ready")).status_code == 200
+
+    async def health(self) -> str:
+        """What it says of itself: ok, degraded, unavailable; NO_HEALTH where nobody is there."""
+        async with self.http() as http:
+            try:
+                return str((await http.get("/health/ready")).json()["status"])
+            except httpx.TransportError:
+                return NO_HEALTH
+
+    async def becomes(self, health: str, seconds: float) -> None:
+        """Returns once it says so. Raises TimeoutError."""
+
+        async def says_so() -> bool:
+            return await self.health() == health
+
+        await within(seconds, says_so)
+
+    async def metrics(self) -> Told:
+        """Raises httpx.TransportError where nobody is there."""
+        # Where another took the port in the meantime, it is the next one.
+        port = re.findall(r"metrics at http://127\.0\.0\.1:(\d+)/metrics", self.log.read_text())[-1]
+        return await Told.by(int(port))
+
+    async def errors(self) -> Counter[str]:
+        """By code, as its metrics count what it told."""
+        metrics, name = await self.metrics(), "planner_errors_total"
+        return Counter({code: int(metrics.value(name, code=code)) for code in metrics.labels(name, "code")})
 
 
 async def within(seconds: float, holds: Callable[[], Awaitable[bool]]) -> float:

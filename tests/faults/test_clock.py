@@ -4,11 +4,14 @@ import asyncio
 import os
 from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
+from settings import Settings
 from tests.faults.conftest import MakeWatched
 from tests.faults.events import CREATE
+from tests.faults.load import Load
 from tests.faults.servers import Watched
 from tests.people import SIGNIN, Answer, Person
 
@@ -84,6 +87,7 @@ async def test_a_clock_that_jumps_ahead_ends_what_has_a_time(server: Watched, cl
         assert (await ana.signs_in()).code is None
         assert (await create(ana, "key")).code is None
         assert await server.is_ready()
+    assert (await server.metrics()).value("planner_attempts_refused_total", kind="signin") == 1
     assert "Traceback" not in server.log.read_text()
 
 
@@ -111,15 +115,46 @@ async def test_a_clock_that_is_set_back_forgives_nothing_and_breaks_nothing(serv
         both = (await new.asks("{ events { nodes { id creator { username } } } }")).data["events"]["nodes"]
         assert [node["creator"]["username"] for node in both] == ["ana", "new"]
         assert await server.is_ready()
+    assert (await server.metrics()).value("planner_attempts_refused_total", kind="signin") == 2
     assert "Traceback" not in server.log.read_text()
 
 
+async def test_what_was_told_is_true_whatever_the_clock_does(server: Watched, clock: Clock, database: Settings) -> None:
+    async with server.http() as http:
+        load = await Load.of(database, http, writers=1, guests=3, readers=1)
+        async with load.running():
+            for hours, code in ((1, "TOKEN_EXPIRED"), (-2, "TOKEN_INVALID")):
+                clock.moves(timedelta(hours=hours))
+                moved = perf_counter()
+                await load.reaches(20)
+                assert set(load.codes("create", "seats", since=moved)) >= {code}
+                assert await server.health() == "ok"  # of the clock `planner doctor` tells
+            clock.moves(timedelta(hours=1))
+            await load.goes_well()
+
+    assert set(load.codes("read")) == {None}
+    assert set(load.errors) == {"TOKEN_EXPIRED", "TOKEN_INVALID"}
+    assert await server.errors() == load.errors
+    metrics = await server.metrics()
+    assert 0 < metrics.value("planner_operation_seconds_sum") < 60 * 60  # as it took, and not as the clock went
+    assert metrics.value("planner_loop_lag_seconds_sum") < 60 * 60
+    assert await load.faults() == []
+
+
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
-async def test_two_servers_may_differ_by_half_a_minute(make_watched: MakeWatched, clock: Clock) -> None:
+async def test_two_servers_may_differ_by_half_a_minute(
+    make_watched: MakeWatched, clock: Clock, database: Settings
+) -> None:
     right, ahead = make_watched(), make_watched(**clock.environment)
     await asyncio.gather(right.start(), ahead.start())
     async with right.http() as http, ahead.http() as ahead_http:
         clock.moves(LEEWAY - timedelta(seconds=5))
+        load = await Load.of(database, http, ahead_http, writers=1, guests=3, readers=1)
+        async with load.running():
+            await load.reaches(40)
+            assert [await right.health(), await ahead.health()] == ["ok", "ok"]
+        assert set(load.codes()) == {None}
+        assert await load.faults() == []
         ana = Person(ahead_http, "ana")
         assert (await ana.signs_up()).code is None
         here = Person(http, "ana")
@@ -131,3 +166,4 @@ async def test_two_servers_may_differ_by_half_a_minute(make_watched: MakeWatched
             "signin"
         ]["accessToken"]
         assert (await here.tries_to_create()).code == "TOKEN_INVALID"
+        assert await right.errors() == {"TOKEN_INVALID": 1}

@@ -1,25 +1,25 @@
 """PostgreSQL goes away under a running server's load, and comes back."""
 
 import asyncio
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 
 import asyncpg
-import httpx
 import pytest
 
 import models
-from tests.conftest import Server, settings_of
+from settings import Settings
+from tests.conftest import settings_of
+from tests.faults.load import RECOVERS_SECONDS, Load
 from tests.faults.postgresql import OwnPostgreSQL
-from tests.people import Person
+from tests.faults.servers import Watched, within
 from tests.pgbouncer import pgbouncer
 
-WITHIN_SECONDS = 5
 BEHIND_PGBOUNCER_SECONDS = 8
-LIST = "{ events(first: 5) { totalCount nodes { title creator { username } } } }"
+READERS = 6
+STAND_AT_A_LOCK = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type = 'client backend'"
 
 
 @pytest.fixture(scope="module")
@@ -30,139 +30,107 @@ def postgresql() -> Iterator[OwnPostgreSQL]:
 
 
 @pytest.fixture
-async def server(postgresql: OwnPostgreSQL, tmp_path: Path) -> AsyncIterator[Server]:
-    running = Server(settings_of(postgresql.url), tmp_path)
-    await running.start()
-    yield running
-    running.kill()
+async def database(postgresql: OwnPostgreSQL) -> AsyncIterator[Settings]:
+    """Empty, and open in the test."""
+    settings = settings_of(postgresql.url)
+    await models.open_database(settings)
+    await models.User.all().delete()
+    yield settings
+    await models.close_database()
 
 
-@dataclass
-class Load:
-    """People who read and write until it is over, and what they were told."""
+@pytest.fixture
+async def server(database: Settings, tmp_path: Path) -> AsyncIterator[Watched]:
+    async with Watched(database, tmp_path).running() as server:
+        yield server
 
-    http: httpx.AsyncClient
-    answers: list[tuple[float, str, str | None]] = field(default_factory=list)
-    told: dict[str, str | None] = field(default_factory=dict)
-    slowest: float = 0
-    is_over: bool = False
-    good: dict[str, asyncio.Event] = field(default_factory=lambda: {"read": asyncio.Event(), "write": asyncio.Event()})
 
-    async def read(self) -> None:
-        person = Person(self.http)
-        while not self.is_over:
-            begun = time.perf_counter()
-            answer = await person.asks(LIST)
-            codes = {error["extensions"]["code"] for error in answer.errors}
-            self._note("read", begun, codes.pop() if codes else None)
+@asynccontextmanager
+async def all_under_way(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """The statements of the whole load stand at a lock. Answers with who holds it."""
+    holder, onlooker = await asyncpg.connect(url), await asyncpg.connect(url)
+    await holder.execute("BEGIN; LOCK TABLE events")
 
-    async def write(self, person: Person) -> None:
-        number = 0
-        while not self.is_over:
-            number += 1
-            title, begun = f"{person.username} {number}", time.perf_counter()
-            self.told[title] = (await person.tries_to_create(title=title, tags=["one", "two"])).code
-            self._note("write", begun, self.told[title])
+    async def all_stand_there() -> bool:
+        return bool(await onlooker.fetchval(f"SELECT count(*) > {READERS} {STAND_AT_A_LOCK}"))
 
-    def _note(self, kind: str, begun: float, code: str | None) -> None:
-        now = time.perf_counter()
-        self.answers.append((now, kind, code))
-        self.slowest = max(self.slowest, now - begun)
-        if code is None:
-            self.good[kind].set()
-
-    def codes(self, kind: str) -> Counter[str | None]:
-        return Counter(code for _, of, code in self.answers if of == kind)
-
-    async def answers_well(self) -> None:
-        """Returns once a read and a write that end from now on have."""
-        for good in self.good.values():
-            good.clear()
-        for good in self.good.values():
-            await good.wait()
+    try:
+        await within(RECOVERS_SECONDS, all_stand_there)
+        yield holder
+    finally:
+        holder.terminate()
+        onlooker.terminate()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-async def test_it_goes_on_by_itself_and_says_the_truth(postgresql: OwnPostgreSQL, server: Server, mode: str) -> None:
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
-        people = [Person(http, f"{mode}{n}") for n in range(4)]
-        for person in people:
-            await person.signs_up()
-        load = Load(http)
-        busy = [asyncio.ensure_future(load.read()) for _ in range(6)]
-        busy += [asyncio.ensure_future(load.write(person)) for person in people]
-        await asyncio.sleep(1)
+async def test_it_goes_on_by_itself_and_says_the_truth(
+    postgresql: OwnPostgreSQL, database: Settings, server: Watched, mode: str
+) -> None:
+    async with server.http(timeout=20) as http:
+        load = await Load.of(database, http, writers=4, readers=READERS)
+        async with load.running():
+            async with all_under_way(postgresql.url):
+                await asyncio.to_thread(postgresql.stop, mode)
+            await server.becomes("unavailable", RECOVERS_SECONDS)
+            await load.reaches(20)
+            await asyncio.to_thread(postgresql.start)
+            await load.goes_well(RECOVERS_SECONDS)
+            recovered = perf_counter()
+            await server.becomes("ok", RECOVERS_SECONDS)
+            await load.reaches(100)
 
-        other = await asyncpg.connect(postgresql.url)
-        await other.execute("BEGIN; LOCK TABLE events")
-        await asyncio.sleep(0.3)  # everybody's statement is under way now
-        await asyncio.to_thread(postgresql.stop, mode)
-        other.terminate()
-        while_down = await http.get("/health/ready")
-        await asyncio.sleep(1)
-        await asyncio.to_thread(postgresql.start)
-        async with asyncio.timeout(WITHIN_SECONDS):
-            await load.answers_well()
-        recovered = time.perf_counter()
-        await asyncio.sleep(1)
-        load.is_over = True
-        async with asyncio.timeout(20):
-            await asyncio.gather(*busy)
-        afterwards = await http.get("/health/ready")
-
-    assert (while_down.status_code, afterwards.status_code) == (503, 200)
-    assert not [code for at, _, code in load.answers if at > recovered and code]  # recovered is recovered
-    assert set(load.codes("read")) == {None, "UNAVAILABLE"}
-    # Where the connection ended with the one statement of a write under way, or with its COMMIT, nobody knows whether
-    # it was done. So that is INTERNAL: at most one a writer.
-    assert set(load.codes("write")) <= {None, "UNAVAILABLE", "INTERNAL"}
-    assert load.codes("write")["INTERNAL"] <= len(people)
+    assert set(load.codes(since=recovered)) == {None}  # recovered is recovered
+    assert load.codes()["UNAVAILABLE"] > 0
+    told_truly(load, writers=10)
     assert load.slowest < server.settings.database_wait_seconds + 2
-    await counted_as_told(postgresql.url, load)
+    assert await server.errors() == load.errors
+    assert await load.faults() == []
 
 
-async def test_behind_pgbouncer_too_it_is_over_soon(postgresql: OwnPostgreSQL, tmp_path: Path) -> None:
+async def test_a_read_whose_connection_ends_is_asked_once_more(
+    postgresql: OwnPostgreSQL, database: Settings, server: Watched
+) -> None:
+    async with server.http(timeout=20) as http:
+        load = await Load.of(database, http, writers=4, readers=READERS)
+        async with load.running():
+            async with all_under_way(postgresql.url) as holder:
+                await holder.execute(f"SELECT pg_terminate_backend(pid) {STAND_AT_A_LOCK}")
+            await load.goes_well(RECOVERS_SECONDS)
+            assert await server.health() == "ok"
+
+    assert set(load.codes("read")) == {None}
+    assert sum(load.errors.values()) > 0  # the writes that were under way
+    told_truly(load, writers=10)
+    assert await server.errors() == load.errors
+    assert await load.faults() == []
+
+
+async def test_behind_pgbouncer_too_it_is_over_soon(
+    postgresql: OwnPostgreSQL, database: Settings, tmp_path: Path
+) -> None:
     """With the settings of docs/operations.md; by its own, PgBouncer waits 15 s before it connects again."""
     async with pgbouncer(postgresql.url, tmp_path) as address:
-        server = Server(settings_of(address), tmp_path, DATABASE_STATEMENT_CACHE="0")
-        try:
-            await server.start()
-            async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
-                people = [Person(http, f"bouncer{n}") for n in range(2)]
-                for person in people:
-                    await person.signs_up()
-                load = Load(http)
-                busy = [asyncio.ensure_future(load.read()) for _ in range(4)]
-                busy += [asyncio.ensure_future(load.write(person)) for person in people]
-                await load.answers_well()
-
+        settings = database.model_copy(update={"database_url": address})
+        async with (
+            Watched(settings, tmp_path, DATABASE_STATEMENT_CACHE="0").running() as server,
+            server.http(timeout=20) as http,
+        ):
+            load = await Load.of(database, http, writers=2, guests=3)
+            async with load.running():
                 await asyncio.to_thread(postgresql.stop, "fast")
-                await asyncio.sleep(1)
+                await server.becomes("unavailable", BEHIND_PGBOUNCER_SECONDS)
                 await asyncio.to_thread(postgresql.start)
-                async with asyncio.timeout(BEHIND_PGBOUNCER_SECONDS):
-                    await load.answers_well()
-                load.is_over = True
-                async with asyncio.timeout(20):
-                    await asyncio.gather(*busy)
-        finally:
-            server.kill()
+                await load.goes_well(BEHIND_PGBOUNCER_SECONDS)
+                await server.becomes("ok", RECOVERS_SECONDS)
+            assert await server.errors() == load.errors
 
-    assert load.slowest < server.settings.database_wait_seconds + 2
-    await counted_as_told(postgresql.url, load)
+    assert load.slowest < settings.database_wait_seconds + 2
+    assert await load.faults() == []
 
 
-async def counted_as_told(url: str, load: Load) -> None:
-    """No acknowledged write is lost, none is doubled, and what was told UNAVAILABLE was not done."""
-    connection = await asyncpg.connect(url)
-    rows = await connection.fetch(
-        "SELECT title, (SELECT count(*) FROM event_tags WHERE event_id = events.id) AS tags FROM events"
-        " WHERE title = ANY($1::text[])",
-        [*load.told],
-    )
-    await connection.close()
-    kept = Counter(row["title"] for row in rows)
-
-    assert max(kept.values()) == 1
-    assert not {title for title, code in load.told.items() if code is None} - kept.keys()
-    assert not {title for title, code in load.told.items() if code == "UNAVAILABLE"} & kept.keys()
-    assert {row["tags"] for row in rows} == {2}
+def told_truly(load: Load, writers: int) -> None:
+    assert set(load.codes("read")) <= {None, "UNAVAILABLE"}
+    # Where the connection ended with the one statement of a write under way, or with its COMMIT, nobody knows whether
+    # it was done. So that is INTERNAL: at most one a writer.
+    assert set(load.codes()) <= {None, "UNAVAILABLE", "INTERNAL"}
+    assert load.codes()["INTERNAL"] <= writers

@@ -32,13 +32,14 @@ async def test_a_rush_leaves_the_others_their_connections(make_watched: MakeWatc
                 await asyncio.sleep(0.02)
             async with asked_all_the_while(server) as took, asyncio.timeout(HELD_SECONDS):
                 made = [await ana.tries_to_create() for _ in range(20)]
-            stuck = await onlooker.fetchval(STUCK)
+            stuck, metrics = await onlooker.fetchval(STUCK), await server.metrics()
             assert not any(one.done() for one in rush)
         answers = await asyncio.gather(*rush)
         await holder.close()
         await onlooker.close()
 
     assert stuck == AT_ONCE
+    assert metrics.value("planner_event_turns_waiting") == CROWD - AT_ONCE
     assert {answer.code for answer in made} == {None}
     assert max(took) < HELD_SECONDS / 2
     assert {answer.code for answer in answers} == {None}

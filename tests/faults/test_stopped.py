@@ -15,9 +15,10 @@ from websockets.typing import Subprotocol
 import models
 from settings import Settings
 from tests.faults.conftest import MakeWatched
-from tests.faults.events import CREATE, NO_ANSWER, Created
+from tests.faults.events import CREATE, Created
 from tests.faults.locks import nobody_writes
 from tests.faults.servers import Watched, within
+from tests.journeys.history import NO_ANSWER
 from tests.journeys.test_seats_history import people
 from tests.people import Person
 from tests.sockets import Socket

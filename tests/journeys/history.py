@@ -1,9 +1,10 @@
 """What was asked of an event's seats and what was answered, over time; and whether the rules alone explain it.
 
 An operation lasts from the moment it is sent until its answer is here. One whose server died has no answer: it may be
-done at any time since, or never. `explained` looks for an order of the operations, none of which begins after another
-is over and yet comes before it, in which the model of the rules gives every answer and ends in the rows there are
-(Wing & Gong, "Testing and Verifying Concurrent Objects", 1993, with Lowe's memory of what was tried).
+done at any time since, or never. One that was told INTERNAL was done by then, or never will be. `explained` looks for
+an order of the operations, none of which begins after another is over and yet comes before it, in which the model of
+the rules gives every answer and ends in the rows there are (Wing & Gong, "Testing and Verifying Concurrent Objects",
+1993, with Lowe's memory of what was tried).
 """
 
 import asyncio
@@ -32,6 +33,7 @@ ROWS = (
     "SELECT e.id AS event_id, e.status AS event_status, e.capacity, e.version, e.confirmed_count, e.waitlist_count,"
     " e.tickets, r.user_id, r.status, r.ticket FROM events e LEFT JOIN rsvps r ON r.event_id = e.id ORDER BY r.ticket"
 )
+NO_ANSWER = "no answer"
 Seen = dict[str, Any]  # what an answer shows; a refusal shows its code
 
 
@@ -117,28 +119,29 @@ class History:
         event_id: str,
         capacity: int | None = None,
         http: httpx.AsyncClient | None = None,
-    ) -> None:
-        """Sends the operation, and writes down what became of it."""
+    ) -> str | None:
+        """Sends the operation, and writes down what became of it: the code that was told, None where it is done."""
         asking = Person(http or person.http, person.username)
         asking.token = person.token
         operation = Operation(name, event_id, person.id, capacity, called=time.monotonic())
         self.operations.append(operation)
-        await self._answer(operation, asking.asks(DOCUMENTS[name], id=event_id, n=capacity))
+        return await self._answer(operation, asking.asks(DOCUMENTS[name], id=event_id, n=capacity))
 
-    async def _answer(self, operation: Operation, asked: Awaitable[Answer]) -> None:
+    async def _answer(self, operation: Operation, asked: Awaitable[Answer]) -> str | None:
         try:
             answer = await asked
         except httpx.TransportError:
-            return
+            return NO_ANSWER
         operation.returned = time.monotonic()
         if answer.code is None:
             operation.answer = answer.data[operation.name]
         elif answer.code == "UNAVAILABLE":
             self.operations.remove(operation)  # nothing was done
-        else:
+        elif answer.code != "INTERNAL":
             said = answer.errors[0]["extensions"]
             operation.answer = {key: said[key] for key in ("code", "confirmed") if key in said}
         self._news.set()
+        return answer.code
 
     async def reaches(self, answered: int) -> None:
         """Waits until so many operations have an answer."""
@@ -259,10 +262,13 @@ def lost(operations: Sequence[Operation], places: dict[str, str]) -> list[str]:
         possible = {held for one in last for held in _HELD_AFTER[one.name]}
         if not any(one.answer is not None for one in theirs):
             possible |= {"CONFIRMED", "WAITLISTED", "CANCELLED", None}
+        taken = [one for one in theirs if one.name == "rsvp" and one.answer is not None]
         unknown_to = [
             one
             for one in operations
-            if one.who == who and one.was_refused and any(o.returned < one.called for o in theirs if o.name == "rsvp")
+            if one.who == who
+            and one.answer == {"code": "NOT_FOUND"}
+            and any(earlier.returned < one.called for earlier in taken)
         ]
         if places.get(who) not in possible or unknown_to:
             found.append(f"{who} has {places.get(who)}, and was answered otherwise: {theirs + unknown_to}")
