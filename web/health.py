@@ -28,8 +28,8 @@ async def ready(request: Request) -> JSONResponse:
     """The database answers too; 503 where it does not, and where the process is about to end. Why is for the log:
     anybody can ask this.
 
-    "degraded" where another process has no more to give: the database takes no writes, as after a failover; Redis does
-    not answer, so that nobody can subscribe; it takes nothing, so that each process counts tries for itself; or the
+    "degraded" where another process has no more to give: the database takes no writes, as after a failover or with
+    a full disk; Redis does not answer, so that nobody can subscribe; it takes nothing, so that each process counts tries for itself; or the
     read replica is away or too far behind, so that the primary answers all.
     """
     if request.app.state.stopping.is_set():

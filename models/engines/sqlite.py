@@ -53,6 +53,7 @@ def _kind(error: object) -> int:
 def _unavailable(client: Any, error: BaseException) -> Unavailable:
     if _kind(error) == sqlite3.SQLITE_BUSY:
         return _busy()
+    client.has_room &= CANNOT_WRITE.get(_kind(error)) is not Why.DISK
     refusal: Unavailable = client.troubles.refusal(CANNOT_WRITE.get(_kind(error), Why.DISK), error)
     return refusal
 
@@ -102,6 +103,8 @@ class _Fetching:
 
 @followed(SYSTEM)
 class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
+    _parent: Any
+
     async def begin(self) -> None:
         # A plain BEGIN that reads first and writes later fails at once, whatever busy_timeout says, where another
         # process wrote in between. IMMEDIATE waits its turn here, where nothing has been done yet.
@@ -122,9 +125,11 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
         before the transaction's block ends."""
         try:
             await told(SYSTEM, "COMMIT", super().commit())
+            self._parent.has_room = True
         except sqlite3.OperationalError as error:
             if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
                 raise _unavailable(self._parent, error) from error
+            self._parent.has_room = False
             raise CommitFailed from error
 
 
@@ -195,13 +200,15 @@ class Client(_Fetching, SqliteClient):
         super().__init__(*args, busy_timeout=round(wait_seconds * 1000), **kwargs)
         self.wait_seconds, self.most_connections = wait_seconds, 1
         self.troubles = Troubles(self.filename)
+        self.has_room = True  # as the last transaction that wrote found
 
     async def takes_writes(self) -> bool:
-        """False where the file, or all of its disk, is read-only to this process: told as a trouble."""
+        """False where the file, or all of its disk, is read-only to this process: told as a trouble; and where the
+        disk took no more at the last write, until it does."""
         takes_writes = os.access(self.filename, os.W_OK)
         if not takes_writes:
             self.troubles.note(Why.READ_ONLY, "the file is read-only")
-        return takes_writes
+        return takes_writes and self.has_room
 
     def acquire_connection(self) -> ConnectionWrapper[Any]:
         return BoundedConnection(self._lock, self)
