@@ -15,17 +15,17 @@ from websockets.typing import Subprotocol
 import models
 from settings import Settings
 from tests.faults.conftest import MakeWatched
-from tests.faults.events import CREATE, Created
+from tests.faults.events import CREATE
+from tests.faults.load import Load
 from tests.faults.locks import nobody_writes
-from tests.faults.servers import Watched, within
+from tests.faults.servers import NO_HEALTH, Watched, within
 from tests.journeys.history import NO_ANSWER
-from tests.journeys.test_seats_history import people
 from tests.people import Person
 from tests.sockets import Socket
 from web.websocket import PROTOCOL
 
 WITHIN_SECONDS = 10
-SOCKETS, STREAMS, WRITERS, SIGN_INS = 20, 20, 10, 24
+SOCKETS, STREAMS, SIGN_INS = 20, 20, 24
 CHANGES = "subscription { eventChanged { eventId } }"
 UNDER_WAY_SECONDS = 0.05  # sent so long before the signal, a request has been taken
 
@@ -58,22 +58,12 @@ async def streams(server: Watched, opened: Callable[[], None]) -> str:
 
 
 async def test_it_answers_what_it_was_asked_and_says_goodbye(make_watched: MakeWatched, database: Settings) -> None:
-    server, created, is_over = make_watched(BCRYPT_COST="11", ACCOUNT_GUESSES_PER_HOUR="100"), Created(), False
+    server = make_watched(BCRYPT_COST="11", ACCOUNT_GUESSES_PER_HOUR="100")
     await server.start()
-    sent_at: dict[str, float] = {}
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(server.http())
-        writers, owner = await people(database, WRITERS, http), Person(http, "owner")
+        load, owner = await Load.of(database, http), Person(http, "owner")
         await owner.signs_up()
-
-        async def writes(person: Person) -> None:
-            number = 0
-            while not is_over:
-                number += 1
-                title = f"{person.username} {number}"
-                sent_at[title] = time.perf_counter()
-                if await created.asks(person, title) == NO_ANSWER:
-                    return
 
         connections = [await subscribes(stack, server) for _ in range(SOCKETS)]
         opened: Counter[str] = Counter()
@@ -81,18 +71,16 @@ async def test_it_answers_what_it_was_asked_and_says_goodbye(make_watched: MakeW
         async with asyncio.timeout(10):
             while opened["one"] < STREAMS:  # noqa: ASYNC110 - httpx tells nobody
                 await asyncio.sleep(0.01)
-        writing = [asyncio.ensure_future(writes(person)) for person in writers]
-        await asyncio.sleep(0.5)
         owner.http = await stack.enter_async_context(server.http())
         await asyncio.gather(*(owner.http.get("/health/live") for _ in range(SIGN_INS)))  # opens the connections
-        signing_in = [asyncio.ensure_future(owner.signs_in()) for _ in range(SIGN_INS)]
-        await asyncio.sleep(0.4)
+        async with load.running():
+            signing_in = [asyncio.ensure_future(owner.signs_in()) for _ in range(SIGN_INS)]
+            await asyncio.sleep(0.4)
 
-        asked = time.perf_counter()
-        assert await server.stop(signal.SIGTERM) == 0
-        took = time.perf_counter() - asked
-        is_over = True
-        await asyncio.gather(*writing)
+            asked = time.perf_counter()
+            assert await server.stop(signal.SIGTERM) == 0
+            took = time.perf_counter() - asked
+            assert await server.health() == NO_HEALTH
         told = await asyncio.gather(*listening)
         for connection in connections:
             await connection.wait_closed()
@@ -102,20 +90,18 @@ async def test_it_answers_what_it_was_asked_and_says_goodbye(make_watched: MakeW
     signed_in = Counter(answer.code for answer in await asyncio.gather(*signing_in))
     assert set(signed_in) <= {None, "UNAVAILABLE"}
     assert await models.Session.filter(user_id=owner.id).count() == 1 + signed_in[None]
-    unanswered = {title for title, code in created.told.items() if code == NO_ANSWER}
-    assert {title for title in unanswered if sent_at[title] < asked - UNDER_WAY_SECONDS} == set()
-    assert set(created.codes()) <= {None, NO_ANSWER}
-    assert await created.faults() == []
+    unanswered = [one.began for one in load.answers if one.code == NO_ANSWER]
+    assert [began for began in unanswered if began < asked - UNDER_WAY_SECONDS] == []
+    assert set(load.codes()) == {None, NO_ANSWER}
+    assert await load.faults() == []
     assert Counter(connection.close_code for connection in connections) == {1001: SOCKETS}
     assert [text for text in told if "event: complete" in text] == []  # which says that no more will ever come
     assert "Traceback" not in server.log.read_text()
     # What it did not answer it did not do either: it was never read.
     async with make_watched().running() as again, again.http() as http:
-        for title in unanswered:
-            (writer,) = [person for person in writers if person.username == title.split()[0]]
-            writer.http = http
-            await created.asks_again(writer, title)
-    assert await created.faults() == []
+        load.clients = [http]
+        await load.asks_again(load.created.unsure)
+    assert await load.faults() == []
 
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
