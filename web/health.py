@@ -29,8 +29,8 @@ async def ready(request: Request) -> JSONResponse:
     anybody can ask this.
 
     "degraded" where another process has no more to give: the database takes no writes, as after a failover or with
-    a full disk; Redis does not answer, so that nobody can subscribe; it takes nothing, so that each process counts tries for itself; or the
-    read replica is away or too far behind, so that the primary answers all.
+    a full disk; Redis does not answer, so that nobody can subscribe; it takes nothing, so that each process counts
+    tries for itself; or the read replica is away or too far behind, so that the primary answers all.
     """
     if request.app.state.stopping.is_set():
         return _not_ready("stopping")

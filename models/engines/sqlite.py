@@ -130,6 +130,7 @@ class ImmediateTransaction(_Fetching, SqliteTransactionWrapper):
             if _kind(error) == sqlite3.SQLITE_FULL:  # and is undone; of what else fails here, nobody knows that
                 raise _unavailable(self._parent, error) from error
             self._parent.has_room = False
+            self._parent.troubles.note(Why.DISK, error)
             raise CommitFailed from error
 
 

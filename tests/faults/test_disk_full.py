@@ -40,4 +40,5 @@ async def test_reads_go_on_and_nothing_is_lost(make_watched: MakeWatched, databa
     assert set(load.codes("read")) == {None}
     assert set(load.errors) <= {"UNAVAILABLE", "INTERNAL"}
     assert await server.errors() == load.errors
+    assert (await server.metrics()).value("planner_database_troubles_total", why="disk") > 0
     assert await load.faults() == []
