@@ -83,7 +83,8 @@ class Watched(Server):
     async def errors(self) -> Counter[str]:
         """By code, as its metrics count what it told."""
         metrics, name = await self.metrics(), "planner_errors_total"
-        return Counter({code: int(metrics.value(name, code=code)) for code in metrics.labels(name, "code")})
+        counted = Counter({code: int(metrics.value(name, code=code)) for code in metrics.labels(name, "code")})
+        return +counted  # without those that are told as 0
 
 
 async def within(seconds: float, holds: Callable[[], Awaitable[bool]]) -> float:

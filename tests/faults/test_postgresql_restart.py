@@ -81,6 +81,7 @@ async def test_it_goes_on_by_itself_and_says_the_truth(
 
     assert set(load.codes(since=recovered)) == {None}  # recovered is recovered
     assert load.codes()["UNAVAILABLE"] > 0
+    assert (await server.metrics()).value("planner_database_troubles_total", why="unreachable") > 0
     told_truly(load, writers=10)
     assert load.slowest < server.settings.database_wait_seconds + 2
     assert await server.errors() == load.errors
