@@ -31,6 +31,11 @@ SECRET = "a secret for tests, of more than 32 bytes"
 _outcomes: Counter[str] = Counter()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    cores = os.cpu_count() or 1
+    return max(cores, min(2 * cores, 8))  # a third of their time, tests wait for servers that start, stop or recover
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # once, also where xdist runs several workers
         url, where, stop = find_server()
