@@ -75,7 +75,7 @@ async def _postgresql(rows: Rows) -> AsyncIterator[Database]:
     server, where, stop = await asyncio.to_thread(find_server)
     name = f"planner_bench_{os.getpid()}"
     try:
-        url = await new_database(server, name)
+        url = await new_database(server, name, waits_for_the_disk=True)
         await _migrate(url)
         connection = await asyncpg.connect(url)
         try:
