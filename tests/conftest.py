@@ -26,6 +26,7 @@ from settings import ROOT, Settings
 from tests.executor.replay import Replay
 from tests.people import Person
 from tests.postgresql import drop_database, find_server, new_database
+from tests.redis import RedisServer
 
 SECRET = "a secret for tests, of more than 32 bytes"
 _outcomes: Counter[str] = Counter()
@@ -116,6 +117,14 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
     await models.open_database(settings)
     yield settings
     await models.close_database()
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

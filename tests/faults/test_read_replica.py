@@ -67,14 +67,6 @@ async def says(url: str, statement: str) -> None:
     await connection.close()
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    await server.start()
-    yield server
-    server.stop()
-
-
 class Town:
     """Servers that share a primary, and each have a client."""
 

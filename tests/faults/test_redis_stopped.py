@@ -4,7 +4,6 @@ is cut off, comes back, catches up, and misses nothing."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,14 +28,6 @@ CHANGES = f"subscription {{ eventChanged {{ event {EVENT} }} }}"
 PAGE = f"query ($after: String) {{ events(first: 100, after: $after) {{ nodes {EVENT} pageInfo {{ endCursor }} }} }}"
 COMES_BACK_SECONDS = 0.2
 NOTICED_SECONDS = SILENT_BEATS * BEAT_SECONDS + SEND_SECONDS
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    await server.start()
-    yield server
-    server.stop()
 
 
 class Follower:

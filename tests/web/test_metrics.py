@@ -35,14 +35,6 @@ LISTEN = "subscription Listen { eventChanged { kind } }"
 on_postgresql = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    await server.start()
-    yield server
-    server.stop()
-
-
 async def lives(server: Server) -> set[str]:
     """Does a bit of everything that is counted. What it was told that is secret."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
