@@ -60,7 +60,7 @@ class Demo:
 
     def stop(self, asked: signal.Signals) -> int:
         self._process.send_signal(asked)
-        return self._process.wait(20)
+        return self._process.wait(40)
 
     def kill(self) -> None:
         if self._process.poll() is None:
