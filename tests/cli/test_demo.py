@@ -33,6 +33,8 @@ class Demo:
                 env={**os.environ, "PORT": "0", "TMPDIR": str(self.folder)},
                 stdout=written,
                 stderr=subprocess.STDOUT,
+                # Whoever runs the tests in the background of a shell has it ignored, and so all that they begin.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def is_ready(self) -> None:
@@ -60,7 +62,7 @@ class Demo:
 
     def stop(self, asked: signal.Signals) -> int:
         self._process.send_signal(asked)
-        return self._process.wait(40)
+        return self._process.wait(20)
 
     def kill(self) -> None:
         if self._process.poll() is None:
