@@ -8,9 +8,8 @@ Who must lock several events (models/forget.py) takes no turn.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -19,49 +18,32 @@ from tortoise.backends.base.client import TransactionalDBClient
 from tortoise.transactions import in_transaction
 
 from errors import Unavailable
+from models.engines.line import Line
 
 # One that holds the row, one that takes it over, and one for a busy event loop: see docs/decisions/0014-seats.md.
 AT_ONCE = 3
 
 
-class _Line:
+class _Event:
     """Those who want one event's row."""
 
-    __slots__ = ("begun", "waiting")
+    __slots__ = ("begun", "line")
 
     def __init__(self) -> None:
         self.begun = 0  # how many have their turn
-        self.waiting: deque[asyncio.Future[None]] = deque()
-
-    async def wait(self) -> None:
-        """Until somebody's turn has come to its end, and is handed on to the caller."""
-        turn = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.hand_on()  # it came, and nobody is there any more
-            raise
-        finally:
-            with suppress(ValueError):
-                self.waiting.remove(turn)
+        self.line = Line()
 
     def hand_on(self) -> None:
-        while self.waiting:
-            turn = self.waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.begun -= 1
+        """Somebody's turn has come to its end, and is the next one's."""
+        self.begun -= not self.line.call_next()
 
 
-_lines: dict[UUID, _Line] = {}  # of the events that somebody is at
+_events: dict[UUID, _Event] = {}  # that somebody is at
 
 
 def waiting() -> int:
     """How many wait for their turn, at whatever event."""
-    return sum(len(line.waiting) for line in [*_lines.values()])  # a copy: metrics are read in another thread
+    return sum(len(event.line) for event in [*_events.values()])  # a copy: metrics are read in another thread
 
 
 @asynccontextmanager
@@ -84,16 +66,14 @@ async def transaction_at(event_id: UUID) -> AsyncIterator[TransactionalDBClient]
 
 @asynccontextmanager
 async def _turn(event_id: UUID, at_once: int) -> AsyncIterator[None]:
-    line = _lines.get(event_id)
-    if line is None:
-        line = _lines[event_id] = _Line()
-    if line.begun < at_once:
-        line.begun += 1
+    event = _events.setdefault(event_id, _Event())
+    if event.begun < at_once:
+        event.begun += 1
     else:
-        await line.wait()
+        await event.line.wait(event.hand_on)
     try:
         yield
     finally:
-        line.hand_on()
-        if not line.begun:
-            del _lines[event_id]
+        event.hand_on()
+        if not event.begun:
+            del _events[event_id]

@@ -4,15 +4,15 @@ asyncpg's own pool costs as much as a short statement does: 37 us against 19.5 f
 the task in which each connection comes back, and timers). See docs/decisions/0019-pool.md.
 """
 
-import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
 import asyncpg
+
+from models.engines.line import Line
 
 REFUSED_SECONDS = 1.0  # for so long no more connections are tried
 
@@ -29,7 +29,7 @@ class Pool:
         self._free: list[Any] = []  # the last one back is the next one out: its memory and PostgreSQL's are warm
         self._all: set[Any] = set()
         self._making = 0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._line = Line()
         self._is_closing = False
         self._refused_until = 0.0
         self.waits = 0  # times that none was free
@@ -81,14 +81,12 @@ class Pool:
             connection.terminate()
         else:
             self._free.append(connection)
-        self._call_next()
+        self._line.call_next()
 
     async def close(self) -> None:
         """Returns once every connection has come back and is closed."""
         self._is_closing = True
-        for waiting in self._line:
-            if not waiting.done():
-                waiting.set_result(None)
+        self._line.call_all()
         while self._free:
             connection = self._free.pop()
             self._all.discard(connection)
@@ -121,7 +119,7 @@ class Pool:
             if isinstance(error, asyncpg.TooManyConnectionsError) and self.size:
                 self._refused_until = time.monotonic() + REFUSED_SECONDS
             else:
-                self._call_next()  # who finds the room for one, and tries too
+                self._line.call_next()  # who finds the room for one, and tries too
             raise
         self._making -= 1
         self._all.add(connection)
@@ -129,21 +127,4 @@ class Pool:
 
     async def _wait(self) -> None:
         """Until a connection, or the room for one, is free; somebody else may still be quicker."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._line.append(waiting)
-        try:
-            await waiting
-        except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
-                self._call_next()  # was called, and goes: the next may come
-            raise
-        finally:
-            with suppress(ValueError):
-                self._line.remove(waiting)
-
-    def _call_next(self) -> None:
-        while self._line:
-            waiting = self._line.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                return
+        await self._line.wait(self._line.call_next)

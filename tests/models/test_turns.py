@@ -98,7 +98,7 @@ class Line:
 async def is_whole() -> bool:
     """Nobody is in any line, and every connection has been given back."""
     pool = getattr(Tortoise.get_connection("default"), "_pool", None)
-    return not turns._lines and turns.waiting() == 0 and (pool is None or bool(pool.free == pool.size))
+    return not turns._events and turns.waiting() == 0 and (pool is None or bool(pool.free == pool.size))
 
 
 async def test_a_rush_passes_nobody_elsewhere(patient: Settings) -> None:
